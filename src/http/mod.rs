@@ -1,0 +1,9 @@
+//! What HTTP asks for, decided in pure functions: no I/O, no clock, no locks.
+
+pub mod conditional;
+pub mod cors;
+pub mod head;
+pub mod plan;
+pub mod range;
+pub mod response;
+pub mod route;

@@ -1,0 +1,91 @@
+//! Where the bytes come from.
+//!
+//! In scope: the [`Store`] trait and its contract, which every store keeps and one suite of tests proves on all of them.
+//! Not in scope: what a client is answered (`http`), and when and how much is read (`serve`).
+
+mod directory;
+mod s3;
+
+use std::ops::Range;
+use std::time::SystemTime;
+
+pub use directory::Directory;
+pub use s3::{Addressing, S3, S3Config};
+
+use crate::error::Error;
+use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+
+/// A source of objects. Its calls block; they are made on a pool of threads and must come back in bounded time.
+///
+/// # Contract
+/// 1. [`head`](Store::head) answers [`NotFound`](crate::ErrorKind::NotFound) for what does not exist, and never for a store
+///    that cannot be asked.
+/// 2. [`open`](Store::open) yields bytes of the version named by the [`ObjectId`] and of no other. Where that version is gone,
+///    it, or a read of what it opened, answers [`Changed`](crate::ErrorKind::Changed) (or `NotFound` where nothing is left).
+/// 3. What is opened yields exactly the bytes of the range, in order: never one more, and fewer only with an error.
+/// 4. Every reply is checked before a byte of it is used.
+/// 5. [`list`](Store::list) is in ascending order of the keys' UTF-8 bytes, and a page that starts after the last key of
+///    another continues it. Keys that no [`ObjectKey`] can spell are left out.
+/// 6. A store that fails answers an error of the store's side; its detail, which is for the log, holds no secret.
+pub trait Store: Send + Sync + 'static {
+    /// The metadata of the object's present version.
+    ///
+    /// # Errors
+    /// As rules 1 and 6 say.
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error>;
+
+    /// Opens a span of this version: `range` in bytes, half-open, not empty, within the object's size.
+    ///
+    /// # Errors
+    /// As rules 2 and 6 say.
+    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error>;
+
+    /// One page of what there is.
+    ///
+    /// # Errors
+    /// As rule 6 says.
+    fn list(&self, query: &ListQuery) -> Result<ListPage, Error>;
+}
+
+/// An open read of a part of one version of an object. Dropping it ends the read at once, whatever is left of it.
+pub trait Span: Send {
+    /// Appends the next bytes to `buf`: at least one and at most `len_max`, as many as come without waiting for more than one
+    /// reply of the store. 0 is answered at the end of the span only.
+    ///
+    /// # Errors
+    /// As rules 2, 3 and 6 of [`Store`] say. A span that answered an error is not read again.
+    fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> Result<usize, Error>;
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListQuery {
+    /// Only keys that start so.
+    pub prefix: String,
+    /// Only keys behind this one, in byte order; it need not exist.
+    pub after: Option<String>,
+    /// At most so many, 1 to 1000.
+    pub limit: usize,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListPage {
+    /// The objects, in order.
+    pub entries: Vec<ListEntry>,
+    /// The `after` of the next page; `None` where this was the last one.
+    pub next: Option<String>,
+}
+
+/// One object of a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListEntry {
+    /// Its name.
+    pub key: ObjectKey,
+    /// Its version.
+    pub etag: ETag,
+    /// Its length in bytes.
+    pub size: u64,
+    /// When it was last written.
+    pub last_modified: SystemTime,
+}
