@@ -1,1 +1,9 @@
-//! The integration tests.
+//! The integration tests: the whole program, over real sockets, on real stores.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cli;
+mod cli_serve;
+mod connections;
+mod streaming;

@@ -1,0 +1,200 @@
+//! The command line: flags made from the table of settings, the commands, the exit codes.
+//!
+//! In scope: what the process reads (arguments, environment, `.env`), writes (the start line, last words) and hears (signals).
+//! Not in scope: what a setting means (`vidgate::config`) and how it is served (`vidgate::Server`).
+//!
+//! Exit codes: 0 when all went well, a drain that had to cut streams included; 1 when running failed; 2 for a bad command line
+//! or configuration; 128 and the signal's number, as a shell counts, when a second signal cut the drain short.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{self, ExitCode};
+use std::sync::mpsc::{self, Receiver};
+use std::{env, fs, thread};
+
+use clap::{Arg, ArgMatches, Command, value_parser};
+use log::{info, warn};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use vidgate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting, Sources};
+use vidgate::{Server, logging};
+
+/// Why the program ends before, or other than, a server that was told to stop.
+#[derive(Debug)]
+pub(crate) enum Stop {
+    /// The command line is wrong, or asks for help or the version.
+    Usage(clap::Error),
+    /// The configuration is wrong.
+    Config(ConfigErrors),
+    /// Running failed, with the causes in a line.
+    Failed(String),
+}
+
+impl Stop {
+    /// Says it, on standard error (help and version: standard output), and gives the exit code. Where nobody reads, nothing is
+    /// said; that is no further failure.
+    pub(crate) fn report(&self) -> ExitCode {
+        let (line, code) = match self {
+            Self::Usage(error) => {
+                let _ = error.print();
+                return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+            }
+            Self::Config(errors) => (errors.to_string(), 2),
+            Self::Failed(why) => (why.clone(), 1),
+        };
+        let _ = writeln!(io::stderr(), "vidgate: {line}");
+        ExitCode::from(code)
+    }
+}
+
+/// Reads the configuration of this process: its arguments, its environment, `.env` in its working directory.
+///
+/// # Errors
+/// [`Stop::Usage`] and [`Stop::Config`].
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Stop> {
+    let matches = command().try_get_matches_from(arguments).map_err(Stop::Usage)?;
+    let sources = Sources {
+        flags: flags(&matches),
+        environment: env::vars_os().collect(),
+        dotenv: fs::read(DOTENV_PATH),
+        is_terminal: io::stderr().is_terminal(),
+        is_directory: Path::is_dir,
+    };
+    Config::from_sources(sources).map_err(Stop::Config)
+}
+
+/// Serves until a signal says to stop, then lets the streams finish.
+///
+/// # Errors
+/// [`Stop::Failed`] where it cannot start.
+pub(crate) fn serve(config: &Config) -> Result<(), Stop> {
+    let failed = |what: &str, error: &dyn std::error::Error| Stop::Failed(format!("{what}: {error}"));
+    logging::init(config.log_level, config.log_format).map_err(|error| failed("cannot log", &error))?;
+    // Before the server starts: whoever has read the start line may send a signal.
+    let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| failed("cannot listen for signals", &error))?;
+    let server = Server::start(config).map_err(|error| Stop::Failed(error.chain()))?;
+    announce(server.addr());
+    // The thread of the signals ends with the process only, so there is always a first signal to wait for.
+    let signal = watch(signals).recv().unwrap_or(SIGTERM);
+    info!("signal {signal}: no new connections, streams may go on for {:?}", config.drain_timeout);
+    server.drain();
+    if !server.wait_drained(config.drain_timeout) {
+        warn!("streams were still open after {:?} and are cut", config.drain_timeout);
+    }
+    Ok(())
+}
+
+/// Writes the start line. A closed standard output is no reason not to serve.
+fn announce(addr: SocketAddr) {
+    info!("listening on http://{addr}");
+    let mut out = io::stdout().lock();
+    if let Err(error) = writeln!(out, "listening on http://{addr}").and_then(|()| out.flush()) {
+        warn!("the start line could not be written: {error}");
+    }
+}
+
+/// Hands on the first signal; at the second the process ends, whatever it is doing.
+fn watch(mut signals: Signals) -> Receiver<i32> {
+    let (first, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut arriving = signals.forever();
+        if let Some(signal) = arriving.next() {
+            // Where nobody receives, the process is at its end.
+            let _ = first.send(signal);
+        }
+        if let Some(signal) = arriving.next() {
+            process::exit(128 + signal);
+        }
+    });
+    receiver
+}
+
+/// The commands and flags. Every setting is a flag on every level.
+fn command() -> Command {
+    Command::new("vidgate")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Serves the videos of a private S3 bucket or of a directory over HTTP, with seeking")
+        .after_help(
+            "Each setting is taken from its flag, else from its variable in the environment, else from .env in the\n\
+             working directory, else from its default. An empty variable counts as unset.",
+        )
+        .propagate_version(true)
+        .args(SETTINGS.iter().map(arg))
+        .subcommand(Command::new("serve").display_name("vidgate").about("Serves; the same as no command"))
+}
+
+/// The flag of a setting. Any bytes are taken here, so that what is wrong with them is told together with all else.
+fn arg(setting: &'static Setting) -> Arg {
+    let default = match setting.preset {
+        Preset::Text(text) | Preset::Words(text) => text,
+        Preset::Unset => "none",
+    };
+    Arg::new(setting.flag)
+        .long(setting.flag)
+        .global(true)
+        .value_name(setting.value_name)
+        .value_parser(value_parser!(OsString))
+        .help_heading(setting.heading)
+        .help(format!("{} [{}, default {default}]", setting.help, setting.variables.join(" or ")))
+}
+
+/// The flags that were given.
+fn flags(matches: &ArgMatches) -> BTreeMap<&'static str, OsString> {
+    // A flag behind the command stands in the command's own matches; one before it is in both.
+    let matches = matches.subcommand().map_or(matches, |(_, matches)| matches);
+    let given = SETTINGS.iter().filter_map(|setting| Some((setting.flag, matches.get_one::<OsString>(setting.flag)?.clone())));
+    given.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_are_well_formed() {
+        command().debug_assert();
+    }
+
+    #[track_caller]
+    fn check(arguments: &[&str], want: &[(&'static str, &str)]) {
+        let matches = command().try_get_matches_from([&["vidgate"], arguments].concat()).unwrap();
+        assert_eq!(flags(&matches), want.iter().map(|(flag, value)| (*flag, value.into())).collect());
+    }
+
+    #[test]
+    fn flags_stand_before_or_behind_the_command() {
+        check(&[], &[]);
+        check(&["serve"], &[]);
+        check(&["--port", "1", "--host=::1"], &[("port", "1"), ("host", "::1")]);
+        check(&["serve", "--port", "1"], &[("port", "1")]);
+        check(&["--port", "1", "serve", "--host", "a"], &[("port", "1"), ("host", "a")]);
+        check(&["--port", "1", "serve", "--port", "2"], &[("port", "2")]);
+        check(&["--bucket", ""], &[("bucket", "")]);
+    }
+
+    #[test]
+    fn every_setting_is_a_flag_on_both_levels() {
+        for setting in SETTINGS {
+            let flag = format!("--{}", setting.flag);
+            check(&[&flag, "x"], &[(setting.flag, "x")]);
+            check(&["serve", &flag, "x"], &[(setting.flag, "x")]);
+        }
+    }
+
+    #[test]
+    fn what_is_no_command_line() {
+        for bad in [&["x"][..], &["--no"], &["-p", "1"], &["serve", "x"], &["--port"], &["--port", "1", "--port", "2"]] {
+            let error = command().try_get_matches_from([&["vidgate"], bad].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{bad:?}");
+        }
+        for fine in
+            [&["--help"][..], &["-h"], &["--version"], &["-V"], &["serve", "--help"], &["serve", "-V"], &["help", "serve"]]
+        {
+            let error = command().try_get_matches_from([&["vidgate"], fine].concat()).unwrap_err();
+            assert_eq!(error.exit_code(), 0, "{fine:?}");
+        }
+    }
+}

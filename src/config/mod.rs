@@ -1,0 +1,133 @@
+//! The configuration: from flags, environment and `.env` to a value that is legal as a whole.
+//!
+//! ```text
+//! flags ─┐
+//! env ───┼─> sources ──> table of settings, one reader each ──> choose (store) ──> Config
+//! .env ──┘      └─> unknown names        └─> bad values            └─> contradictions ──> ConfigErrors, all at once
+//! ```
+//!
+//! In scope: what can be set, how, and what is wrong with it. Not in scope: reading the environment and the file (the binary
+//! does), and whether the store can be reached.
+//!
+//! A flag goes before the environment, that before `.env`, that before the default. An empty value in the environment or in
+//! `.env` counts as unset.
+
+mod choose;
+mod dotenv;
+mod draft;
+mod errors;
+mod parse;
+mod sources;
+mod suggest;
+mod table;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use log::LevelFilter;
+
+pub use errors::{ConfigErrors, Problem};
+pub use sources::Sources;
+pub use table::{Preset, SETTINGS, Secrecy, Setting};
+
+pub use crate::http::cors::CorsOrigins;
+use crate::store::S3Config;
+use draft::Draft;
+use sources::{Layer, Layers};
+use table::Scope;
+
+/// Where [`Sources::dotenv`] is read from: the working directory and no other.
+pub const DOTENV_PATH: &str = ".env";
+
+/// Everything that can be set. One that [`Config::from_sources`] gave is legal; one built by hand is taken as it is.
+///
+/// `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The IP address (IPv6 without brackets) or host name to listen on.
+    pub host: String,
+    /// The TCP port to listen on; 0 lets the system pick one.
+    pub port: u16,
+    /// Where the videos are.
+    pub store: StoreConfig,
+    /// How much is read from the store at once, in bytes: 16 KiB to 8 MiB. A request may ask for another.
+    pub chunk_len: usize,
+    /// Threads of the pool, for each core.
+    pub workers_per_core: usize,
+    /// Connections held at once; `None` goes by the limit of open files.
+    pub connections_max: Option<usize>,
+    /// How long a whole request head may take.
+    pub header_timeout: Duration,
+    /// How long a kept-alive connection may pause between two requests.
+    pub idle_timeout: Duration,
+    /// How long a viewer may take no byte of a response.
+    pub stall_timeout: Duration,
+    /// How long streams may go on once the server drains.
+    pub drain_timeout: Duration,
+    /// Which sites' pages may read the answers.
+    pub cors: CorsOrigins,
+    /// How much of our own is logged.
+    pub log_level: LevelFilter,
+    /// How it is logged.
+    pub log_format: LogFormat,
+}
+
+/// Where the videos are.
+#[derive(Clone, Debug)]
+pub enum StoreConfig {
+    /// A directory of the local file system.
+    Directory(PathBuf),
+    /// A bucket of AWS, `MinIO` or another service that speaks S3.
+    S3(S3Config),
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people: time, level, target and message with spaces between.
+    Text,
+    /// For programs: one JSON object a line.
+    Json,
+}
+
+impl Config {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once: values that cannot be read, what is missing for the chosen store, `VIDGATE_*`
+    /// variables that do not exist, lines of `.env` that are broken. Secrets are not shown.
+    pub fn from_sources(sources: Sources) -> Result<Self, ConfigErrors> {
+        let Sources { flags, environment, dotenv, is_terminal, is_directory } = sources;
+        let (layers, mut problems) = Layers::new(flags, environment, dotenv);
+        let mut draft = Draft::new(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+        let has_bucket = layers.find_named("AWS_BUCKET_NAME").is_some();
+        for found in SETTINGS.iter().filter_map(|setting| layers.find(setting)) {
+            let result = match found.setting.scope {
+                Scope::Always => found.read(&mut draft),
+                Scope::WithBucket if has_bucket => found.read(&mut draft),
+                // Nobody gives a flag for the sake of another program.
+                Scope::WithBucket if found.layer == Layer::Flag => {
+                    Err(found.problem("needs a bucket; expected --bucket or AWS_BUCKET_NAME with it"))
+                }
+                Scope::WithBucket => Ok(()),
+            };
+            problems.extend(result.err());
+        }
+        match choose::store(&layers, &draft, is_directory) {
+            Ok(store) => draft.config.store = store,
+            Err(more) => problems.extend(more),
+        }
+        ConfigErrors::check(problems)?;
+        Ok(draft.config)
+    }
+}
+
+impl Default for Config {
+    /// All defaults, with the directory `./samples` (which is not looked for) and text logs: for embedding.
+    fn default() -> Self {
+        Draft::new(LogFormat::Text).config
+    }
+}
+
+#[cfg(test)]
+mod tests;

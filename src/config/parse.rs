@@ -1,0 +1,229 @@
+//! From the text of one setting to its value.
+//!
+//! In scope: what is legal in a text, and the sentence that says what was expected of it. Not in scope: where the text came
+//! from, and how settings depend on one another. Everything here is a pure function; a text arrives as it was written, not
+//! trimmed, so that a stray space is told and not guessed at.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::CorsOrigins;
+
+/// A value, or what was expected instead: a phrase that continues "expected ...".
+pub(super) type Parsed<T> = Result<T, String>;
+
+/// The smallest chunk: below 16 KiB the cost of a request outweighs the bytes it brings.
+pub(super) const CHUNK_LEN_MIN: u64 = 16 << 10;
+/// The largest chunk: a chunk is held in memory as a whole.
+pub(super) const CHUNK_LEN_MAX: u64 = 8 << 20;
+/// More threads a core than this only queue for the same core.
+const WORKERS_PER_CORE_MAX: u64 = 256;
+/// Far above what one process can hold open; a larger number is a slip of the finger.
+const CONNECTIONS_MAX: u64 = 1_000_000;
+/// A longer pause is no time limit any more.
+const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+/// The longest host name (RFC 1035 section 2.3.4).
+const HOST_LEN_MAX: usize = 253;
+
+/// An IP address, bare or in the brackets of a URL, or a host name. The brackets are taken off.
+pub(super) fn host(text: &str) -> Parsed<String> {
+    let wanted = || "an IP address or a host name, without a port".to_owned();
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    match bare {
+        Some(inner) => inner.parse::<Ipv6Addr>().map(|_| inner.to_owned()).map_err(|_| wanted()),
+        None if text.contains(':') => text.parse::<Ipv6Addr>().map(|_| text.to_owned()).map_err(|_| wanted()),
+        None if is_host_name(text) => Ok(text.to_owned()),
+        None => Err(wanted()),
+    }
+}
+
+/// A name of dot-separated labels, or an IPv4 address: what is spelt with digits and dots only is no name.
+fn is_host_name(text: &str) -> bool {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return text.parse::<Ipv4Addr>().is_ok();
+    }
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    };
+    text.len() <= HOST_LEN_MAX && text.strip_suffix('.').unwrap_or(text).split('.').all(label)
+}
+
+/// A port; 0 stands for "pick a free one".
+pub(super) fn port(text: &str) -> Parsed<u16> {
+    let port = digits(text).and_then(|number| u16::try_from(number).ok());
+    port.ok_or_else(|| "a port number, 0 to 65535 (0 picks a free one)".to_owned())
+}
+
+/// The length of a chunk, in bytes.
+pub(super) fn chunk_len(text: &str) -> Parsed<usize> {
+    let len = size(text).filter(|len| (CHUNK_LEN_MIN..=CHUNK_LEN_MAX).contains(len));
+    let len = len.and_then(|len| usize::try_from(len).ok());
+    len.ok_or_else(|| "a size of 16KiB to 8MiB, in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// Threads a core.
+pub(super) fn workers_per_core(text: &str) -> Parsed<usize> {
+    whole(text, WORKERS_PER_CORE_MAX).ok_or_else(|| format!("a whole number, 1 to {WORKERS_PER_CORE_MAX}"))
+}
+
+/// Connections held at once; `None` is `auto`.
+pub(super) fn connections_max(text: &str) -> Parsed<Option<usize>> {
+    if text.eq_ignore_ascii_case("auto") {
+        return Ok(None);
+    }
+    whole(text, CONNECTIONS_MAX).map(Some).ok_or_else(|| format!("auto, or a whole number, 1 to {CONNECTIONS_MAX}"))
+}
+
+/// A time limit: more than nothing, at most a day.
+pub(super) fn timeout(text: &str) -> Parsed<Duration> {
+    if digits(text).is_some() {
+        return Err("a duration with its unit (ms, s, m or h), such as 500ms or 30s: a bare number has none".to_owned());
+    }
+    let limit = duration(text).filter(|limit| !limit.is_zero() && *limit <= TIMEOUT_MAX);
+    limit.ok_or_else(|| "a duration above 0 and up to 24h, such as 500ms, 10s, 30m or 2h".to_owned())
+}
+
+/// A path: anything but nothing. Whether it exists is asked later.
+pub(super) fn path(text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() { Err("the path of a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A bucket's name. Wider than the rules of AWS for new buckets: old buckets and other stores have capitals and underscores.
+pub(super) fn bucket(text: &str) -> Parsed<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let is_bucket = (1..=255).contains(&text.len()) && text.bytes().all(legal) && text != "." && text != "..";
+    if is_bucket { Ok(text.to_owned()) } else { Err("the name of a bucket, without its URL".to_owned()) }
+}
+
+/// A region's name: AWS has a fixed list that grows, other stores take any.
+pub(super) fn region(text: &str) -> Parsed<String> {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_region = (1..=64).contains(&text.len()) && text.bytes().all(legal);
+    if is_region { Ok(text.to_owned()) } else { Err("the name of a region, such as eu-central-1".to_owned()) }
+}
+
+/// A credential: visible ASCII. A space or line end at its edge is what a careless paste leaves, and no store hands out
+/// keys with either.
+pub(super) fn credential(text: &str) -> Parsed<String> {
+    let is_credential = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_credential { Ok(text.to_owned()) } else { Err("visible ASCII characters without spaces".to_owned()) }
+}
+
+/// The address of an S3 service: scheme, host, optional port, optional path.
+pub(super) fn endpoint(text: &str) -> Parsed<String> {
+    let is_endpoint = text.split_once("://").is_some_and(|(scheme, rest)| {
+        let is_http = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let is_path = path.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\'));
+        is_http && split_authority(authority).is_some() && is_path
+    });
+    let wanted = || "an http:// or https:// URL without user name or query, such as http://127.0.0.1:9000".to_owned();
+    if is_endpoint { Ok(text.to_owned()) } else { Err(wanted()) }
+}
+
+/// `*`, or origins divided by commas. They are put into the form that browsers send (RFC 6454 section 6.2): lower case, and
+/// no port where it is the scheme's own.
+pub(super) fn cors_origins(text: &str) -> Parsed<CorsOrigins> {
+    if text == "*" {
+        return Ok(CorsOrigins::Any);
+    }
+    let wanted =
+        || "* alone, or a comma list of origins: scheme://host or scheme://host:port, no path and no trailing slash".to_owned();
+    let origins = text.split(',').map(|item| origin(item.trim())).collect::<Option<Vec<_>>>();
+    origins.map(CorsOrigins::List).ok_or_else(wanted)
+}
+
+/// One origin, normalised.
+fn origin(text: &str) -> Option<String> {
+    let text = text.to_ascii_lowercase();
+    let (scheme, authority) = text.split_once("://")?;
+    let is_scheme = scheme.starts_with(|first: char| first.is_ascii_lowercase())
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'));
+    let (host, port) = split_authority(authority)?;
+    let is_own_port = matches!((scheme, port), ("http", Some(80)) | ("https", Some(443)));
+    match port {
+        _ if !is_scheme => None,
+        Some(port) if !is_own_port => Some(format!("{scheme}://{host}:{port}")),
+        _ => Some(format!("{scheme}://{host}")),
+    }
+}
+
+/// Divides `host` or `host:port`; the host of an IPv6 address keeps its brackets.
+fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
+    let host_len = match authority.strip_prefix('[') {
+        Some(rest) => {
+            let inner_len = rest.find(']')?;
+            rest[..inner_len].parse::<Ipv6Addr>().ok()?;
+            inner_len + 2
+        }
+        None => authority.find(':').unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(host_len);
+    if !host.starts_with('[') && !is_host_name(host) {
+        return None;
+    }
+    match port.strip_prefix(':') {
+        None if port.is_empty() => Some((host, None)),
+        None => None,
+        Some(port) => Some((host, Some(digits(port).and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0)?))),
+    }
+}
+
+/// One word of a list, in any case.
+pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
+    let found = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        format!("one of {}", words.join(", "))
+    })
+}
+
+/// A size in bytes: a number, with or without a unit.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes = match unit.to_ascii_lowercase().as_str() {
+        "" => 1,
+        "kib" => 1 << 10,
+        "mib" => 1 << 20,
+        "gib" => 1 << 30,
+        _ => return None,
+    };
+    number.checked_mul(bytes)
+}
+
+/// A number with a unit of time.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(60 * 60).map(Duration::from_secs),
+        _ => None,
+    }
+}
+
+/// Divides `12MiB` or `12 MiB`. A number followed by a space and nothing is neither.
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
+    let digits_len = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, rest) = text.split_at(digits_len);
+    let unit = rest.strip_prefix(' ').unwrap_or(rest);
+    if unit.is_empty() && !rest.is_empty() {
+        return None;
+    }
+    Some((digits(number)?, unit))
+}
+
+/// A whole number from 1 to `max`.
+fn whole(text: &str, max: u64) -> Option<usize> {
+    digits(text).filter(|number| (1..=max).contains(number)).and_then(|number| usize::try_from(number).ok())
+}
+
+/// Decimal digits and nothing else: the parser of the standard library would also take a leading plus sign.
+fn digits(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+#[cfg(test)]
+mod tests;

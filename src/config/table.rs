@@ -1,0 +1,336 @@
+//! The table of settings: the one place that names them.
+//!
+//! In scope: names, flags, defaults, help, and which reader reads what into which field. The flags of the command line, the
+//! look-ups in environment and `.env`, `--help` and the errors all come from here. Not in scope: the readers (`parse`).
+//!
+//! Longer than a file should be, because a table that is cut in two is two tables.
+
+use log::LevelFilter;
+
+use super::LogFormat;
+use super::draft::Draft;
+use super::parse::{self, Parsed};
+use crate::store::Addressing;
+
+/// One setting.
+pub struct Setting {
+    /// Its variables: the first is its name, the others are read where those before them are not set.
+    pub variables: &'static [&'static str],
+    /// Its flag, without the dashes.
+    pub flag: &'static str,
+    /// What it is where nobody sets it.
+    pub preset: Preset,
+    /// What `--help` calls its value.
+    pub value_name: &'static str,
+    /// What it does, in a line.
+    pub help: &'static str,
+    /// Under which heading `--help` lists it.
+    pub heading: &'static str,
+    /// Whether its value may be shown.
+    pub secrecy: Secrecy,
+    /// When its value is looked at.
+    pub(super) scope: Scope,
+    /// Reads a text into its field.
+    pub(super) read: fn(&mut Draft, &str) -> Parsed<()>,
+}
+
+/// What a setting is where nobody sets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preset {
+    /// This text, which is read as if it had been set.
+    Text(&'static str),
+    /// What these words say; the program decides it.
+    Words(&'static str),
+    /// Nothing.
+    Unset,
+}
+
+/// Whether a value may be shown in errors and logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Secrecy {
+    /// It may.
+    Public,
+    /// It may not.
+    Secret,
+}
+
+/// When a setting's value is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Always.
+    Always,
+    /// Only with a bucket. `AWS_*` variables are often in the environment for the sake of other programs.
+    WithBucket,
+}
+
+impl Setting {
+    /// The name of the setting.
+    pub fn name(&self) -> &'static str {
+        self.variables[0]
+    }
+}
+
+/// The directory that is served where neither a bucket nor a directory is set.
+pub(super) const DIR_DEFAULT: &str = "./samples";
+/// The region of a store with an endpoint of its own: such stores ignore it, but a signature needs one.
+pub(super) const REGION_DEFAULT: &str = "us-east-1";
+
+const LISTENING: &str = "Listening";
+const STORE: &str = "Store";
+const STREAMING: &str = "Streaming";
+const LIMITS: &str = "Limits";
+const CORS: &str = "CORS";
+const LOGS: &str = "Logs";
+
+/// What a row is where it says nothing else.
+const ROW: Setting = Setting {
+    variables: &[],
+    flag: "",
+    preset: Preset::Unset,
+    value_name: "TEXT",
+    help: "",
+    heading: STORE,
+    secrecy: Secrecy::Public,
+    scope: Scope::Always,
+    read: |_, _| Ok(()),
+};
+
+/// All settings, in the order of `--help`.
+pub const SETTINGS: &[Setting] = &[
+    Setting {
+        variables: &["HOST"],
+        flag: "host",
+        preset: Preset::Text("127.0.0.1"),
+        value_name: "ADDRESS",
+        help: "Address or name to listen on",
+        heading: LISTENING,
+        read: |draft, text| parse::host(text).map(|host| draft.config.host = host),
+        ..ROW
+    },
+    Setting {
+        variables: &["PORT"],
+        flag: "port",
+        preset: Preset::Text("3001"),
+        value_name: "PORT",
+        help: "Port to listen on; 0 picks a free one, and the start line says which",
+        heading: LISTENING,
+        read: |draft, text| parse::port(text).map(|port| draft.config.port = port),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_DIR"],
+        flag: "dir",
+        preset: Preset::Words("./samples where no bucket is set"),
+        value_name: "PATH",
+        help: "Directory to serve instead of a bucket",
+        read: |draft, text| parse::path(text).map(|dir| draft.dir = Some(dir)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_BUCKET_NAME"],
+        flag: "bucket",
+        value_name: "NAME",
+        help: "Bucket to serve",
+        read: |draft, text| parse::bucket(text).map(|bucket| draft.bucket = Some(bucket)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
+        flag: "region",
+        preset: Preset::Words("us-east-1 where an endpoint is set"),
+        value_name: "NAME",
+        help: "Region of the bucket",
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::region(text).map(|region| draft.region = Some(region)),
+        ..ROW
+    },
+    // The id is no secret to AWS, but it is where a hurried hand puts the secret.
+    Setting {
+        variables: &["AWS_ACCESS_KEY_ID"],
+        flag: "access-key-id",
+        value_name: "ID",
+        help: "Access key of the bucket",
+        secrecy: Secrecy::Secret,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::credential(text).map(|id| draft.access_key_id = Some(id)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_SECRET_ACCESS_KEY"],
+        flag: "secret-access-key",
+        value_name: "SECRET",
+        help: "Secret of that key; as a flag, every user of this machine can read it",
+        secrecy: Secrecy::Secret,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::credential(text).map(|secret| draft.secret_access_key = Some(secret)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_SESSION_TOKEN"],
+        flag: "session-token",
+        value_name: "TOKEN",
+        help: "Session token of temporary credentials",
+        secrecy: Secrecy::Secret,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::credential(text).map(|token| draft.session_token = Some(token)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+        flag: "endpoint-url",
+        preset: Preset::Words("AWS over TLS"),
+        value_name: "URL",
+        help: "Address of an S3 service other than that of AWS",
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::endpoint(text).map(|endpoint| draft.endpoint = Some(endpoint)),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_S3_STYLE"],
+        flag: "s3-style",
+        preset: Preset::Text("auto"),
+        value_name: "STYLE",
+        help: "Where the bucket's name stands: path, virtual (in the host), or auto: path where an endpoint is set",
+        read: |draft, text| {
+            let styles = [("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)];
+            parse::one_of(text, &styles).map(|style| draft.addressing = style)
+        },
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_CHUNK_SIZE"],
+        flag: "chunk-size",
+        preset: Preset::Text("1MiB"),
+        value_name: "SIZE",
+        help: "How much is read from the store at once, 16KiB to 8MiB; ?chunkSize= overrides it per request",
+        heading: STREAMING,
+        read: |draft, text| parse::chunk_len(text).map(|len| draft.config.chunk_len = len),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_WORKERS_PER_CORE"],
+        flag: "workers-per-core",
+        preset: Preset::Text("8"),
+        value_name: "COUNT",
+        help: "Pool threads per core, 1 to 256",
+        heading: LIMITS,
+        read: |draft, text| parse::workers_per_core(text).map(|count| draft.config.workers_per_core = count),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_MAX_CONNECTIONS"],
+        flag: "max-connections",
+        preset: Preset::Text("auto"),
+        value_name: "COUNT",
+        help: "Connections held at once; auto goes by the open-file limit",
+        heading: LIMITS,
+        read: |draft, text| parse::connections_max(text).map(|max| draft.config.connections_max = max),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_HEADER_TIMEOUT"],
+        flag: "header-timeout",
+        preset: Preset::Text("10s"),
+        value_name: "TIME",
+        help: "How long a whole request head may take",
+        heading: LIMITS,
+        read: |draft, text| parse::timeout(text).map(|limit| draft.config.header_timeout = limit),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_IDLE_TIMEOUT"],
+        flag: "idle-timeout",
+        preset: Preset::Text("60s"),
+        value_name: "TIME",
+        help: "How long a connection may pause between two requests",
+        heading: LIMITS,
+        read: |draft, text| parse::timeout(text).map(|limit| draft.config.idle_timeout = limit),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_STALL_TIMEOUT"],
+        flag: "stall-timeout",
+        preset: Preset::Text("30m"),
+        value_name: "TIME",
+        help: "How long a viewer may take no byte, as a paused player does",
+        heading: LIMITS,
+        read: |draft, text| parse::timeout(text).map(|limit| draft.config.stall_timeout = limit),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_DRAIN_TIMEOUT"],
+        flag: "drain-timeout",
+        preset: Preset::Text("20s"),
+        value_name: "TIME",
+        help: "How long streams may go on after SIGTERM or SIGINT",
+        heading: LIMITS,
+        read: |draft, text| parse::timeout(text).map(|limit| draft.config.drain_timeout = limit),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_CORS_ORIGINS"],
+        flag: "cors-origins",
+        preset: Preset::Text("http://localhost:3000"),
+        value_name: "ORIGINS",
+        help: "Sites whose pages may read the answers: scheme://host[:port], comma between, or * for all",
+        heading: CORS,
+        read: |draft, text| parse::cors_origins(text).map(|origins| draft.config.cors = origins),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_LOG"],
+        flag: "log",
+        preset: Preset::Text("info"),
+        value_name: "LEVEL",
+        help: "How much is logged, to standard error: off, error, warn, info, debug or trace",
+        heading: LOGS,
+        read: |draft, text| {
+            let levels = LevelFilter::iter().map(|level| (level.as_str(), level)).collect::<Vec<_>>();
+            let level = parse::one_of(text, &levels).map_err(|wanted| wanted.to_ascii_lowercase());
+            level.map(|level| draft.config.log_level = level)
+        },
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_LOG_FORMAT"],
+        flag: "log-format",
+        preset: Preset::Words("text on a terminal, else json"),
+        value_name: "FORMAT",
+        help: "How it is logged: text, or json, one object a line",
+        heading: LOGS,
+        read: |draft, text| {
+            let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+            parse::one_of(text, &formats).map(|format| draft.config.log_format = format)
+        },
+        ..ROW
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_row_is_whole_and_no_name_stands_twice() {
+        let mut names = BTreeSet::new();
+        for setting in SETTINGS {
+            assert!(!setting.help.is_empty() && !setting.help.ends_with('.'), "{}", setting.name());
+            assert!(names.insert(setting.flag), "{}", setting.flag);
+            for variable in setting.variables {
+                assert!(names.insert(variable), "{variable}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_words_of_a_default_say() {
+        let words = |name: &str| match SETTINGS.iter().find(|setting| setting.name() == name).map(|setting| setting.preset) {
+            Some(Preset::Words(words)) => words,
+            other => panic!("{name} has {other:?}"),
+        };
+        assert!(words("VIDGATE_DIR").starts_with(DIR_DEFAULT));
+        assert!(words("AWS_REGION").starts_with(REGION_DEFAULT));
+    }
+}

@@ -1,0 +1,150 @@
+//! A client's connection.
+//!
+//! In scope: its socket, the bytes that came and are not yet a request, and how it goes on. Not in scope: where it waits
+//! (`lot`).
+
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::http::head::{BodyFraming, Head, Seen};
+use crate::http::response::Persistence;
+use crate::serve::lot::Lot;
+use crate::serve::socket::{Received, Registered, receive, send};
+
+/// How many bytes are read at once while a head is collected. More than the longest head would only be held for a client that
+/// sends its next requests before it has the answer.
+pub(crate) const READ_LEN: usize = 16 * 1024;
+
+/// A connection, owned by whoever does something with it at the moment: the lot, the door, or a thread of the pool. Dropping it
+/// closes it.
+pub(crate) struct Connection {
+    /// Its name in the lot.
+    pub(crate) id: usize,
+    /// The client's address.
+    pub(crate) peer: SocketAddr,
+    socket: Registered<TcpStream>,
+    lot: Arc<Lot>,
+    /// Bytes that came and are no part of a request yet, and how far they were looked at.
+    inbox: Vec<u8>,
+    seen: Seen,
+    /// When the first byte of the present head came.
+    pub(crate) head_since: Option<Instant>,
+    /// What the request that is being answered said of the connection.
+    http_11: bool,
+    keep_alive: bool,
+    body: BodyFraming,
+}
+
+impl Connection {
+    pub(crate) fn new(id: usize, peer: SocketAddr, socket: Registered<TcpStream>, lot: Arc<Lot>) -> Self {
+        Self {
+            id,
+            peer,
+            socket,
+            lot,
+            inbox: Vec::new(),
+            seen: Seen::default(),
+            head_since: None,
+            http_11: true,
+            keep_alive: false,
+            body: BodyFraming::None,
+        }
+    }
+
+    /// The bytes collected so far, and how far they were looked at.
+    pub(crate) fn collected(&mut self) -> (&[u8], &mut Seen) {
+        (&self.inbox, &mut self.seen)
+    }
+
+    /// Whether there are bytes that could be a request already.
+    pub(crate) fn has_collected(&self) -> bool {
+        !self.inbox.is_empty()
+    }
+
+    /// Takes the head of a request off the front of what was collected.
+    pub(crate) fn begin_request(&mut self, len: usize, facts: RequestFacts) {
+        self.inbox.drain(..len);
+        if self.inbox.is_empty() {
+            // An idle connection holds no buffer.
+            self.inbox = Vec::new();
+        }
+        self.seen = Seen::default();
+        self.head_since = None;
+        self.http_11 = facts.http_11;
+        self.keep_alive = facts.keep_alive;
+        self.body = facts.body;
+    }
+
+    /// Reads what is there; what comes is appended to what was collected.
+    pub(crate) fn receive(&mut self, scratch: &mut [u8; READ_LEN], now: Instant) -> std::io::Result<Received> {
+        let received = receive(&*self.socket, scratch)?;
+        if let Received::Bytes(len) = received {
+            self.inbox.extend_from_slice(&scratch[..len]);
+            self.head_since.get_or_insert(now);
+        }
+        Ok(received)
+    }
+
+    /// Reads what is there and forgets it.
+    pub(crate) fn discard(&mut self, scratch: &mut [u8; READ_LEN]) -> std::io::Result<Received> {
+        receive(&*self.socket, scratch)
+    }
+
+    /// Sends what there is room for; see [`send`].
+    pub(crate) fn send(&self, bytes: &[u8], more: bool) -> std::io::Result<usize> {
+        send(&*self.socket, bytes, more)
+    }
+
+    /// What an answer to the present request says of the connection. A body that nobody read would be taken for the next
+    /// request, so the connection ends then.
+    pub(crate) fn persistence(&self) -> Persistence {
+        match (self.keep_alive && self.body == BodyFraming::None, self.http_11) {
+            (false, _) => Persistence::Close,
+            (true, true) => Persistence::Default,
+            (true, false) => Persistence::KeepAlive,
+        }
+    }
+
+    /// The connection will end behind the present answer.
+    pub(crate) fn end_after_answer(&mut self) {
+        self.keep_alive = false;
+    }
+
+    /// Tells the client that there is nothing more to come, so that it can read what it was sent; closing at once, with bytes of
+    /// its own unread, would reset the connection and could destroy that (RFC 9112 section 9.6).
+    pub(crate) fn shutdown(&mut self) {
+        self.inbox = Vec::new();
+        let _ = self.socket.shutdown(Shutdown::Write);
+    }
+
+    /// Asks for one event: see [`Registered`].
+    pub(crate) fn want_read(&self) -> std::io::Result<()> {
+        self.socket.want_read()
+    }
+
+    /// Asks for one event: see [`Registered`].
+    pub(crate) fn want_write(&self) -> std::io::Result<()> {
+        self.socket.want_write()
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.lot.forget(self.id);
+    }
+}
+
+/// What a request head says of the connection.
+#[derive(Clone, Copy)]
+pub(crate) struct RequestFacts {
+    http_11: bool,
+    keep_alive: bool,
+    body: BodyFraming,
+}
+
+impl From<&Head<'_>> for RequestFacts {
+    fn from(head: &Head<'_>) -> Self {
+        Self { http_11: head.http_11, keep_alive: head.keep_alive, body: head.body }
+    }
+}

@@ -1,0 +1,241 @@
+//! The door: the one thread that faces the network.
+//!
+//! In scope: accepting, collecting one request head at a time from each connection, refusing what is malformed, and noticing
+//! what waited connections waited for, or waited for too long. It never blocks but in the poller. Not in scope: what a head must
+//! look like (`http/head.rs`), who waits for what (`lot`), and anything that reads the store or sends a body (`work`).
+
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use polling::{Events, Poller};
+use rustix::io::Errno;
+
+use crate::error::{Error, ErrorKind};
+use crate::http::head::{self, Outcome};
+use crate::http::response::{Body, Persistence, Response};
+use crate::serve::connection::{Connection, READ_LEN, RequestFacts};
+use crate::serve::lanes::{LANES, Lanes};
+use crate::serve::lot::{Lot, Waiting};
+use crate::serve::socket::{Received, Registered};
+use crate::serve::work::Work;
+
+/// The poller's key of the listening socket. Connections have small numbers, and `usize::MAX` is the poller's own.
+pub(crate) const LISTENER_KEY: usize = usize::MAX - 1;
+/// The key of the first lane; those of the others lie below it.
+pub(crate) const LANE_KEY: usize = usize::MAX - 2;
+/// How many connections are accepted before the others are looked at again.
+const ACCEPTS_MAX: usize = 256;
+/// How long nothing is accepted after the process ran out of descriptors or memory for it.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What others tell the door.
+#[derive(Default)]
+pub(crate) struct Signals {
+    /// Accept nobody any more, and let the connections end.
+    pub(crate) drain: AtomicBool,
+    /// End.
+    pub(crate) stop: AtomicBool,
+}
+
+pub(crate) struct Door {
+    pub(crate) poller: Arc<Poller>,
+    pub(crate) listener: Option<Registered<TcpListener>>,
+    pub(crate) lanes: Lanes,
+    pub(crate) lot: Arc<Lot>,
+    pub(crate) work: Arc<Work>,
+    pub(crate) signals: Arc<Signals>,
+    /// How many connections are held at most.
+    pub(crate) connections_max: usize,
+    /// Nothing is accepted before this time.
+    pub(crate) accept_from: Option<Instant>,
+}
+
+impl Door {
+    /// Runs until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let mut events = Events::new();
+        let mut scratch = Box::new([0; READ_LEN]);
+        self.listen();
+        while !self.signals.stop.load(Ordering::Acquire) {
+            events.clear();
+            let wakes_at = [self.lot.next_alarm(), self.accept_from].into_iter().flatten().min();
+            let timeout = wakes_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if let Err(error) = self.poller.wait(&mut events, timeout) {
+                log::error!("the poller failed: {error}");
+                return;
+            }
+            if self.signals.drain.load(Ordering::Acquire) && self.listener.take().is_some() {
+                drop(self.lot.start_draining());
+            }
+            let now = Instant::now();
+            for event in events.iter() {
+                match event.key {
+                    LISTENER_KEY => self.accept(now),
+                    key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key),
+                    id => self.look_at(id, now, &mut scratch),
+                }
+            }
+            while let Some(id) = self.lot.pop_ready() {
+                self.look_at(id, now, &mut scratch);
+            }
+            while let Some(waiting) = self.lot.pop_overdue(now) {
+                self.overdue(waiting, now);
+            }
+            if self.accept_from.is_some_and(|from| from <= now) {
+                self.accept_from = None;
+                self.listen();
+            }
+        }
+        drop(self.lot.take_all());
+    }
+
+    /// Asks for the next event of the listening socket.
+    fn listen(&self) {
+        if let Some(Err(error)) = self.listener.as_ref().map(Registered::want_read) {
+            log::error!("nothing is accepted any more: {error}");
+        }
+    }
+
+    fn accept(&mut self, now: Instant) {
+        let Some(listener) = &self.listener else { return };
+        for _ in 0..ACCEPTS_MAX {
+            if self.lot.len() >= self.connections_max {
+                self.accept_from = Some(now + ACCEPT_PAUSE);
+                return;
+            }
+            match listener.accept() {
+                Ok((socket, peer)) => {
+                    if let Err(error) = admit(socket, peer, &self.poller, &self.lot, now) {
+                        log::debug!("{peer} went away at once: {error}");
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => match Errno::from_io_error(&error) {
+                    // Out of something that comes back when a connection ends. The event would come again at once.
+                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        log::warn!("accepting pauses: {error}");
+                        self.accept_from = Some(now + ACCEPT_PAUSE);
+                        return;
+                    }
+                    // A client that left before it was accepted, or a network that says so (accept(2), "Error handling").
+                    _ => log::debug!("a connection was not accepted: {error}"),
+                },
+            }
+        }
+        self.listen();
+    }
+
+    fn flush_lane(&mut self, number: usize) {
+        if let Err(error) = self.lanes.flush(number) {
+            log::error!("lane {number} to the listener broke: {error}");
+        }
+    }
+
+    /// Something happened that a connection waited for.
+    fn look_at(&mut self, id: usize, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        match self.lot.take(id) {
+            Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
+            Some(Waiting::Room(stream)) => self.work.submit_stream(stream),
+            Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
+            // The listener has it; the pool will find out whatever this was.
+            Some(Waiting::Handover(connection)) => self.lot.wait_for_handover(connection, now),
+            None => {}
+        }
+    }
+
+    /// Reads on until there is a whole head, or nothing to read.
+    fn collect(&mut self, mut connection: Connection, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        let id = connection.id;
+        loop {
+            let (collected, seen) = connection.collected();
+            match head::parse(collected, seen) {
+                Outcome::Head(head, len) => {
+                    let facts = RequestFacts::from(&head);
+                    self.lanes.write(id, &head);
+                    connection.begin_request(len, facts);
+                    self.lot.wait_for_handover(connection, now);
+                    if let Err(error) = self.lanes.send() {
+                        log::error!("a lane to the listener broke: {error}");
+                        if let Some(connection) = self.lot.take_handover(id) {
+                            self.refuse(connection, ErrorKind::Busy.into(), now);
+                        }
+                    }
+                    return;
+                }
+                Outcome::Reject(kind, why) => return self.refuse(connection, Error::new(kind, why), now),
+                Outcome::Incomplete => {}
+            }
+            match connection.receive(scratch, now) {
+                Ok(Received::Bytes(_)) => {}
+                Ok(Received::Nothing) => return self.lot.wait_for_request(connection, now),
+                // Closed between two requests, or in the middle of one: there is nobody to answer.
+                Ok(Received::End) | Err(_) => return,
+            }
+        }
+    }
+
+    /// Reads what a client still sends, so that it reads what it was sent.
+    fn discard(&self, mut connection: Connection, mut len_left: usize, scratch: &mut [u8; READ_LEN]) {
+        loop {
+            match connection.discard(scratch) {
+                Ok(Received::Bytes(len)) if len < len_left => len_left -= len,
+                Ok(Received::Nothing) => return self.lot.wait_on_for_goodbye(connection, len_left),
+                Ok(Received::Bytes(_) | Received::End) | Err(_) => return,
+            }
+        }
+    }
+
+    /// A connection waited too long.
+    fn overdue(&self, waiting: Waiting, now: Instant) {
+        match waiting {
+            // RFC 9110 section 15.5.9; where no byte of a request came there is nothing to answer.
+            Waiting::Request(connection) if connection.has_collected() => {
+                self.refuse(connection, ErrorKind::RequestTimeout.into(), now);
+            }
+            Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
+            Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
+            Waiting::Handover(connection) => {
+                log::error!("the listener lost a request of {}", connection.peer);
+                self.refuse(connection, ErrorKind::Busy.into(), now);
+            }
+            Waiting::Request(_) | Waiting::Goodbye(..) => {}
+        }
+    }
+
+    /// Answers with an error and closes. The answer is far smaller than an empty send buffer; a client that has filled it with
+    /// answers it does not read gets none.
+    fn refuse(&self, connection: Connection, error: Error, now: Instant) {
+        log::debug!("{} is refused: {}", connection.peer, error);
+        let mut response = Response::with_error(&error);
+        self.work.handler.cors.mark(None, &mut response);
+        let mut bytes = Vec::with_capacity(512);
+        response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
+        if let Body::Bytes(body) = &response.body {
+            bytes.extend_from_slice(body);
+        }
+        if connection.send(&bytes, false).is_ok() {
+            self.lot.wait_for_goodbye(connection, now);
+        }
+    }
+}
+
+/// Gives a new client its slot.
+fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lot>, now: Instant) -> io::Result<()> {
+    socket.set_nonblocking(true)?;
+    // A short answer must not wait for the acknowledgement of the one before it.
+    socket.set_nodelay(true)?;
+    let id = lot.admit(now);
+    match Registered::new(socket, poller, id) {
+        Ok(socket) => {
+            lot.wait_for_request(Connection::new(id, peer, socket, Arc::clone(lot)), now);
+            Ok(())
+        }
+        Err(error) => {
+            lot.forget(id);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The handler: a request in, an answer out.
+//!
+//! In scope: what each route does. Not in scope: which route it is and which status follows (`http`), sending (`stream`).
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+
+use crate::error::{Error, ErrorKind, Side};
+use crate::http::cors::CorsOrigins;
+use crate::http::plan::{self, Options};
+use crate::http::response::{Body, Response};
+use crate::http::route::{self, Route};
+use crate::object::{ETag, ObjectKey, content_type_of};
+use crate::serve::chunks::Chunks;
+use crate::serve::lanes::Request;
+use crate::store::Store;
+use crate::web;
+
+/// How often an answer is planned anew because the object was replaced between looking at it and opening it.
+const PLANS_MAX: usize = 3;
+
+/// What the routes need.
+pub(crate) struct Handler {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) chunk_len: usize,
+    pub(crate) cors: CorsOrigins,
+}
+
+/// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
+pub(crate) struct Answer {
+    pub(crate) response: Response,
+    pub(crate) slice: Bytes,
+    pub(crate) chunks: Option<Chunks>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self { response, slice: Bytes::new(), chunks: None }
+    }
+}
+
+impl Handler {
+    /// Answers a request. Where the answer has the bytes of an object, the first of them are there already: what can fail has
+    /// failed before a head says 200.
+    pub(crate) fn answer(&self, request: &Request) -> Answer {
+        let mut answer = self.route(request).unwrap_or_else(|error| {
+            if error.kind().side() != Side::Client {
+                log::warn!("{} {:?}: {}", request.method, route::split(&request.target).0, error.chain());
+            }
+            Response::with_error(&error).into()
+        });
+        if request.method == "HEAD" {
+            answer.chunks = None;
+            answer.slice = Bytes::new();
+        } else if let Body::Bytes(bytes) = &answer.response.body {
+            answer.slice = bytes.clone();
+        }
+        self.cors.mark(request.fields.get("origin"), &mut answer.response);
+        answer
+    }
+
+    fn route(&self, request: &Request) -> Result<Answer, Error> {
+        let (path, query) = route::split(&request.target);
+        if request.method == "OPTIONS" {
+            return Ok(self.cors.preflight(request.fields.get("origin"), ANY_METHODS).into());
+        }
+        let route = route::resolve(path)?;
+        let is_head = request.method == "HEAD";
+        if request.method != "GET" && !is_head {
+            return refuse_method(&request.method, &route).map(Answer::from);
+        }
+        Ok(match route {
+            Route::Bytes(key) => {
+                let chunk_len = route::chunk_len(query, self.chunk_len)?;
+                return self.bytes(request, &key, &Options { chunk_len, download: route::download(query) });
+            }
+            Route::List => self.list(query)?.into(),
+            Route::Entry(key) => {
+                let meta = self.store.head(&key)?;
+                let entry = entry(&key, meta.size, meta.content_type(), meta.last_modified, &meta.id.etag);
+                Response::with_json(200, &entry).into()
+            }
+            Route::Signed => return Err(ErrorKind::NotConfigured.into()),
+            Route::Library => page(&web::LIBRARY).into(),
+            Route::Watch(_) => page(&web::PLAYER).into(),
+            Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
+        })
+    }
+
+    /// The bytes of an object, or what the preconditions say instead.
+    fn bytes(&self, request: &Request, key: &ObjectKey, options: &Options) -> Result<Answer, Error> {
+        for plans_left in (0..PLANS_MAX).rev() {
+            let meta = self.store.head(key)?;
+            let response = plan::answer(request.method == "HEAD", &request.fields, &meta, options);
+            let Body::Object(part) = &response.body else { return Ok(response.into()) };
+            if request.method == "HEAD" {
+                return Ok(response.into());
+            }
+            let mut chunks = Chunks::new(Arc::clone(&self.store), part.clone());
+            match chunks.next().transpose() {
+                Ok(slice) => return Ok(Answer { response, slice: slice.unwrap_or_default(), chunks: Some(chunks) }),
+                Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ErrorKind::Changed.into())
+    }
+
+    fn list(&self, query: &str) -> Result<Response, Error> {
+        let page = self.store.list(&route::list_query(query)?)?;
+        let entries = page.entries.iter();
+        let videos: Vec<Value> =
+            entries.map(|it| entry(&it.key, it.size, content_type_of(&it.key), it.last_modified, &it.etag)).collect();
+        Ok(Response::with_json(200, &json!({"videos": videos, "next": page.next})))
+    }
+}
+
+/// What OPTIONS says of every address: the methods that some route has. A preflight is not told what exists.
+const ANY_METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// A method that the route has not: 405; or 404 for uploads and deletes, which are as good as absent while no administrator is
+/// configured.
+fn refuse_method(method: &str, route: &Route) -> Result<Response, Error> {
+    match (method, route) {
+        ("PUT" | "DELETE", Route::Entry(_)) | ("POST", Route::List) => Err(ErrorKind::NotFound.into()),
+        _ => {
+            let mut response = Response::with_error(&ErrorKind::MethodNotAllowed.into());
+            response.field("Allow", route.methods());
+            Ok(response)
+        }
+    }
+}
+
+/// One object in the JSON of the contract.
+fn entry(key: &ObjectKey, size: u64, content_type: &str, last_modified: SystemTime, etag: &ETag) -> Value {
+    json!({
+        "key": key.as_str(),
+        "size": size,
+        "contentType": content_type,
+        "lastModified": rfc_3339(last_modified),
+        "etag": etag.as_str(),
+    })
+}
+
+/// A time as RFC 3339 writes it, in UTC, to the second.
+fn rfc_3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let timestamp = i64::try_from(since.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    timestamp.unwrap_or_default().to_string()
+}
+
+fn page(page: &web::Page) -> Response {
+    let mut response = Response::with_bytes(200, "text/html; charset=utf-8", page.html);
+    response.field("Content-Security-Policy", page.content_security_policy);
+    response.field("Cache-Control", "no-cache");
+    response.field("Referrer-Policy", "no-referrer");
+    response.field("X-Content-Type-Options", "nosniff");
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn times() {
+        for (seconds, want) in
+            [(0, "1970-01-01T00:00:00Z"), (784_111_777, "1994-11-06T08:49:37Z"), (u64::MAX / 2, "1970-01-01T00:00:00Z")]
+        {
+            let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+            assert_eq!(time.map(rfc_3339).as_deref(), Some(want));
+        }
+    }
+}

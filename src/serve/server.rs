@@ -1,0 +1,169 @@
+//! The server: its parts put together, started and stopped.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use polling::Poller;
+use rustix::process::{Resource, Rlimit};
+
+use crate::config::{Config, StoreConfig};
+use crate::error::{Error, ErrorKind};
+use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
+use crate::serve::handler::Handler;
+use crate::serve::lanes::{self, Listener};
+use crate::serve::lot::{Lot, Patience};
+use crate::serve::pool::Pool;
+use crate::serve::socket::Registered;
+use crate::serve::work::Work;
+use crate::store::{Directory, S3, Store};
+
+/// How many connections the kernel completes and keeps until the door has time for them.
+const BACKLOG: i32 = 4096;
+/// The send buffer of a client's socket, in bytes as it is asked for; Linux keeps twice as much, for its own bookkeeping. It
+/// bounds what a viewer who reads slowly holds in the kernel, and how long a burst of new viewers waits behind bulk.
+const SEND_BUFFER_LEN: usize = 256 * 1024;
+/// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
+const DESCRIPTORS_KEPT: u64 = 256;
+
+/// A server that runs. Dropping it stops it at once.
+pub struct Server {
+    addr: SocketAddr,
+    lot: Arc<Lot>,
+    signals: Arc<Signals>,
+    listener: Arc<Listener>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server on the store that the configuration names.
+    ///
+    /// # Errors
+    /// Where the store cannot be used at all, or the address cannot be listened on.
+    pub fn start(config: &Config) -> Result<Self, Error> {
+        let store: Arc<dyn Store> = match &config.store {
+            StoreConfig::Directory(root) => Arc::new(Directory::open(root)?),
+            StoreConfig::S3(s3) => Arc::new(S3::new(s3.clone())?),
+        };
+        Self::start_with_store(config, store)
+    }
+
+    /// Starts a server on this store; the one that the configuration names is not looked at.
+    ///
+    /// # Errors
+    /// Where the address cannot be listened on, or the process has no room for what is needed.
+    pub fn start_with_store(config: &Config, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let failed = |what: &'static str| move |error: std::io::Error| Error::new(ErrorKind::Internal, what).with_source(error);
+        let poller = Arc::new(Poller::new().map_err(failed("cannot make a poller"))?);
+        let socket = listen(&config.host, config.port)?;
+        let addr = socket.local_addr().map_err(failed("cannot tell the address that is listened on"))?;
+        let socket = Registered::new(socket, &poller, LISTENER_KEY).map_err(failed("cannot register the listening socket"))?;
+        let (lanes, listener) = lanes::open(&poller, LANE_KEY)?;
+        let listener = Arc::new(listener);
+
+        let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience));
+        let handler = Handler { store, chunk_len: config.chunk_len, cors: config.cors.clone() };
+        let pool = Pool::new(num_cpus::get() * config.workers_per_core);
+        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot) });
+        let signals = Arc::<Signals>::default();
+
+        let door = Door {
+            poller,
+            listener: Some(socket),
+            lanes,
+            lot: Arc::clone(&lot),
+            work: Arc::clone(&work),
+            signals: Arc::clone(&signals),
+            connections_max: config.connections_max.unwrap_or_else(connections_max),
+            accept_from: None,
+        };
+        let dispatch = {
+            let (listener, lot) = (Arc::clone(&listener), Arc::clone(&lot));
+            move || dispatch(&listener, &lot, &work)
+        };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let builder = thread::Builder::new().name(format!("vidgate-{name}"));
+            builder.spawn(run).map_err(failed("cannot start a thread"))
+        };
+        let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
+        Ok(Self { addr, lot, signals, listener, threads })
+    }
+
+    /// The address that is listened on.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Accepts nobody any more, closes the connections that wait for a request, and lets the others end. Returns at once.
+    pub fn drain(&self) {
+        self.signals.drain.store(true, Ordering::Release);
+        self.lot.wake_door();
+    }
+
+    /// Waits until no connection is left, at most so long. Says whether that is so.
+    pub fn wait_drained(&self, timeout: Duration) -> bool {
+        self.lot.wait_until_empty(timeout)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.signals.stop.store(true, Ordering::Release);
+        self.lot.wake_door();
+        self.listener.unblock();
+        for thread in self.threads.drain(..) {
+            // A panic of theirs was printed when it happened.
+            let _ = thread.join();
+        }
+        drop(self.lot.take_all());
+    }
+}
+
+/// Takes requests from the listener to the pool.
+fn dispatch(listener: &Listener, lot: &Lot, work: &Arc<Work>) {
+    loop {
+        match listener.receive() {
+            Ok((id, request)) => {
+                // The connection is gone where it waited too long.
+                if let Some(connection) = lot.take_handover(id) {
+                    work.submit_request(connection, request);
+                }
+            }
+            // It stops when the server does, and not otherwise: the lanes are open, and nobody else can reach its socket.
+            Err(error) => return log::debug!("the dispatcher ends: {error}"),
+        }
+    }
+}
+
+/// Listens on the first address of the name that can be listened on.
+fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
+    let cannot = |error: std::io::Error| {
+        Error::new(ErrorKind::Internal, format!("cannot listen on {host} port {port}")).with_source(error)
+    };
+    let name = host.trim_start_matches('[').trim_end_matches(']');
+    let addrs: Vec<SocketAddr> = (name, port).to_socket_addrs().map_err(cannot)?.collect();
+    let listener = TcpListener::bind(&addrs[..]).map_err(cannot)?;
+    listener.set_nonblocking(true).map_err(cannot)?;
+    // Accepted sockets inherit it. Set once here, it also keeps the kernel from growing it as it likes.
+    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_LEN).map_err(|error| cannot(error.into()))?;
+    // Listening again only sets the backlog, which the standard library does not let one choose.
+    rustix::net::listen(&listener, BACKLOG).map_err(|error| cannot(error.into()))?;
+    Ok(listener)
+}
+
+/// As many connections as the process may have descriptors for, once that limit is as high as it may be.
+fn connections_max() -> usize {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    let current = match rustix::process::setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(_) => limit.current,
+    };
+    // None is "no limit".
+    current
+        .map_or(usize::MAX, |current| usize::try_from(current.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX))
+        .max(16)
+}

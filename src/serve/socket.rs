@@ -1,0 +1,106 @@
+//! Sockets on the poller.
+//!
+//! In scope: registering a socket for its whole life, and what is done to one without blocking. This is the only file of the
+//! crate with `unsafe` in it. Not in scope: what is read and written.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use polling::{AsRawSource, AsSource, Event, Poller};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags};
+
+/// A socket that is registered with the poller from its first moment to its last. It is registered for no event; interest is
+/// asked for one event at a time.
+pub(crate) struct Registered<S: AsSource> {
+    socket: S,
+    poller: Arc<Poller>,
+    key: usize,
+}
+
+impl<S: AsSource> Registered<S>
+where
+    for<'s> &'s S: AsRawSource,
+{
+    /// Registers a socket that is in non-blocking mode; its events will carry `key`.
+    pub(crate) fn new(socket: S, poller: &Arc<Poller>, key: usize) -> io::Result<Self> {
+        // SAFETY: `add` asks that the source be deleted from the poller before it is dropped. The socket is owned by the value
+        // returned here, is given away by none of its methods, and is deleted in its `drop`, before the fields are dropped;
+        // the poller is alive then, for the value holds an `Arc` of it.
+        unsafe { poller.add(&socket, Event::none(key))? };
+        Ok(Self { socket, poller: Arc::clone(poller), key })
+    }
+}
+
+impl<S: AsSource> Registered<S> {
+    /// Asks for one event when there is something to read, or the peer is gone.
+    pub(crate) fn want_read(&self) -> io::Result<()> {
+        self.poller.modify(&self.socket, Event::readable(self.key))
+    }
+
+    /// Asks for one event when there is room to write, or the peer is gone.
+    pub(crate) fn want_write(&self) -> io::Result<()> {
+        self.poller.modify(&self.socket, Event::writable(self.key))
+    }
+}
+
+impl<S: AsSource> Deref for Registered<S> {
+    type Target = S;
+
+    fn deref(&self) -> &S {
+        &self.socket
+    }
+}
+
+impl<S: AsSource> Drop for Registered<S> {
+    fn drop(&mut self) {
+        // An error says that it is not registered, which is what is wanted.
+        let _ = self.poller.delete(&self.socket);
+    }
+}
+
+/// What came of reading without blocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Received {
+    /// So many bytes, at least one.
+    Bytes(usize),
+    /// The peer sends no more.
+    End,
+    /// Nothing now.
+    Nothing,
+}
+
+/// Reads what is there.
+pub(crate) fn receive(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Received> {
+    loop {
+        return match rustix::net::recv(&socket, &mut *buf, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => Ok(Received::End),
+            Ok((len, _)) => Ok(Received::Bytes(len)),
+            Err(Errno::INTR) => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
+            Err(error) => Err(error.into()),
+        };
+    }
+}
+
+/// Sends what the socket has room for and says how much that was: less than `bytes` where it has no more room now. With `more`
+/// the kernel may hold a short packet back for what follows at once.
+pub(crate) fn send(socket: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {
+    // Without NOSIGNAL a peer that is gone would raise SIGPIPE, and an embedding program may not ignore that.
+    let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    flags.set(SendFlags::MORE, more);
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let _ = more;
+    loop {
+        return match rustix::net::send(&socket, bytes, flags) {
+            Ok(len) => Ok(len),
+            Err(Errno::INTR) => continue,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) => Err(error.into()),
+        };
+    }
+}

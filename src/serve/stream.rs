@@ -1,0 +1,103 @@
+//! An answer on its way to a client.
+//!
+//! In scope: one turn of sending. Not in scope: whose turn it is (`server`, `pool`), where it waits between turns (`lot`).
+
+use std::time::Instant;
+
+use bytes::{Buf, Bytes};
+
+use crate::serve::chunks::Chunks;
+use crate::serve::connection::Connection;
+use crate::store::Span;
+
+/// How many bytes a stream may send in one turn, about. Then the others have theirs.
+const QUANTUM_LEN: usize = 1024 * 1024;
+
+/// One answer being sent: the connection, what is to be sent next, and where the rest comes from.
+pub(crate) struct Stream {
+    pub(crate) connection: Connection,
+    /// The head, as far as it is not sent.
+    head: Bytes,
+    /// The present slice of the body, as far as it is not sent.
+    slice: Bytes,
+    /// Where the next slices come from.
+    chunks: Option<Chunks>,
+    /// When the client last took a byte.
+    pub(crate) last_progress: Instant,
+}
+
+/// How a turn ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// All is sent.
+    Done,
+    /// There is more, and the socket has room: the next turn comes when the others had theirs.
+    Again,
+    /// There is more, and the socket has no room.
+    Full,
+    /// The body cannot be had to its end: the client must see that it is short.
+    Cut,
+    /// The client is gone.
+    Gone,
+}
+
+impl Stream {
+    /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest is in `chunks`.
+    pub(crate) fn new(connection: Connection, head: Vec<u8>, slice: Bytes, chunks: Option<Chunks>, now: Instant) -> Self {
+        Self { connection, head: head.into(), slice, chunks, last_progress: now }
+    }
+
+    /// Sends what the socket has room for, at most about a quantum of it. Reading from the store may block; sending does not.
+    pub(crate) fn advance(&mut self) -> Turn {
+        let mut sent = 0;
+        loop {
+            if self.head.is_empty() && self.slice.is_empty() {
+                match self.chunks.as_mut().and_then(Iterator::next) {
+                    None => return Turn::Done,
+                    Some(Ok(slice)) => self.slice = slice,
+                    Some(Err(error)) => {
+                        let key = self.chunks.as_ref().map(|chunks| chunks.id().key.to_string()).unwrap_or_default();
+                        log::warn!("the answer with {key:?} is cut short: {}", error.chain());
+                        return Turn::Cut;
+                    }
+                }
+            }
+            let in_head = !self.head.is_empty();
+            let more = in_head && !self.slice.is_empty();
+            let bytes = if in_head { &mut self.head } else { &mut self.slice };
+            match self.connection.send(bytes, more) {
+                Ok(len) => {
+                    if len > 0 {
+                        self.last_progress = Instant::now();
+                    }
+                    let full = len < bytes.len();
+                    bytes.advance(len);
+                    sent += len;
+                    if full {
+                        return Turn::Full;
+                    }
+                }
+                Err(error) => {
+                    log::debug!("{} went away: {error}", self.connection.peer);
+                    return Turn::Gone;
+                }
+            }
+            if sent >= QUANTUM_LEN {
+                return Turn::Again;
+            }
+        }
+    }
+
+    /// Whether it holds a read of the store, or a slice of one.
+    pub(crate) fn holds_span(&self) -> bool {
+        self.chunks.as_ref().is_some_and(|chunks| chunks.holds_span() || !self.slice.is_empty())
+    }
+
+    /// Gives up what costs something while it waits: the open read, which the caller drops, and the unsent part of the slice,
+    /// which will be read again.
+    pub(crate) fn pause(&mut self) -> Option<Box<dyn Span>> {
+        let chunks = self.chunks.as_mut()?;
+        let unsent = std::mem::take(&mut self.slice).len();
+        chunks.pause(unsent)
+    }
+}

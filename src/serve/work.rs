@@ -1,0 +1,77 @@
+//! What the pool does: answers requests, and sends streams on, turn by turn.
+//!
+//! In scope: what follows each turn. Not in scope: the answer (`handler`), the sending (`stream`), the waiting (`lot`).
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use crate::http::response::Persistence;
+use crate::serve::connection::Connection;
+use crate::serve::handler::Handler;
+use crate::serve::lanes::Request;
+use crate::serve::lot::Lot;
+use crate::serve::pool::{Lane, Pool};
+use crate::serve::stream::{Stream, Turn};
+
+/// The bodies that are sent in one packet with their head, in bytes at most.
+const JOINED_LEN_MAX: usize = 16 * 1024;
+
+/// Everything that work needs.
+pub(crate) struct Work {
+    pub(crate) handler: Handler,
+    pub(crate) pool: Pool,
+    pub(crate) lot: Arc<Lot>,
+}
+
+impl Work {
+    /// Queues a request that came on this connection.
+    pub(crate) fn submit_request(self: &Arc<Self>, connection: Connection, request: Request) {
+        let work = Arc::clone(self);
+        self.pool.submit(Lane::FirstByte, move || work.answer(connection, &request));
+    }
+
+    /// Queues the next turn of a stream.
+    pub(crate) fn submit_stream(self: &Arc<Self>, stream: Box<Stream>) {
+        let work = Arc::clone(self);
+        self.pool.submit(Lane::Bulk, move || work.advance(stream));
+    }
+
+    /// A parked stream gives up what it holds, on a thread that may block, and waits on.
+    pub(crate) fn submit_pause(self: &Arc<Self>, mut stream: Box<Stream>) {
+        let span = stream.pause();
+        self.lot.wait_for_room(stream, Instant::now());
+        if let Some(span) = span {
+            self.pool.submit(Lane::Bulk, move || drop(span));
+        }
+    }
+
+    fn answer(self: &Arc<Self>, mut connection: Connection, request: &Request) {
+        let answer = self.handler.answer(request);
+        if self.lot.is_draining() {
+            connection.end_after_answer();
+        }
+        let mut head = Vec::with_capacity(1024);
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        answer.response.write_head(&date, connection.persistence(), &mut head);
+        log::debug!("{} {} {:?} {}", connection.peer, request.method, request.target, answer.response.status());
+        let mut slice = answer.slice;
+        if slice.len() <= JOINED_LEN_MAX && answer.chunks.is_none() {
+            head.extend_from_slice(&slice);
+            slice.clear();
+        }
+        self.advance(Box::new(Stream::new(connection, head, slice, answer.chunks, Instant::now())));
+    }
+
+    fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
+        match stream.advance() {
+            Turn::Again => self.submit_stream(stream),
+            Turn::Full => self.lot.wait_for_room(stream, Instant::now()),
+            Turn::Gone => {}
+            Turn::Cut => self.lot.wait_for_goodbye(stream.connection, Instant::now()),
+            Turn::Done if stream.connection.persistence() == Persistence::Close => {
+                self.lot.wait_for_goodbye(stream.connection, Instant::now());
+            }
+            Turn::Done => self.lot.next_request(stream.connection, Instant::now()),
+        }
+    }
+}

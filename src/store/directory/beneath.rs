@@ -1,0 +1,175 @@
+//! Opening files below a directory without ever leaving it.
+//!
+//! In scope: how a key becomes a file descriptor, and what a failure of that means. Not in scope: what is read from it.
+//!
+//! Two ways lead there. Linux resolves the whole path itself and refuses to leave (`openat2` with `RESOLVE_BENEATH`), so that a
+//! symbolic link works as long as its target stays inside. Where the kernel cannot, or a seccomp filter forbids it, the path is
+//! walked segment by segment and every symbolic link is refused.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::{Error, ErrorKind};
+
+/// How paths below the root are resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resolution {
+    /// By the kernel, which follows symbolic links that stay inside (Linux 5.6 and later).
+    Kernel,
+    /// Segment by segment, without following any symbolic link.
+    Walk,
+}
+
+/// How files are opened. A FIFO or a device must not block us (`NONBLOCK`), a terminal must not become ours (`NOCTTY`).
+const FILE: OFlags = OFlags::RDONLY.union(OFlags::NONBLOCK).union(OFlags::CLOEXEC).union(OFlags::NOCTTY);
+
+/// How directories are opened to read their entries.
+const FOLDER: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC).union(OFlags::NOFOLLOW);
+
+/// How directories are opened to go through them: no permission to read them is needed where the system has `O_PATH`.
+#[cfg(target_os = "linux")]
+const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const STEP: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+/// How files are opened to ask what they are: without reading them, so that what is listed needs no permission to be read.
+#[cfg(target_os = "linux")]
+const GLANCE: OFlags = OFlags::PATH.union(OFlags::CLOEXEC);
+#[cfg(not(target_os = "linux"))]
+const GLANCE: OFlags = FILE;
+
+/// The kernel answers `EAGAIN` where a rename elsewhere made it unsure that the path stayed inside (openat2(2)). That is rare;
+/// so many times in a row means that somebody does it on purpose.
+#[cfg(target_os = "linux")]
+const AGAIN_MAX: usize = 8;
+
+/// A directory that paths cannot leave.
+#[derive(Debug)]
+pub(super) struct Root {
+    fd: OwnedFd,
+    resolution: Resolution,
+}
+
+impl Root {
+    /// Opens the root. `Kernel` becomes `Walk` where the kernel cannot.
+    pub(super) fn open(path: &Path, wanted: Resolution) -> io::Result<Self> {
+        let fd = retry_on_intr(|| openat(CWD, path, STEP, Mode::empty()))?;
+        let resolution = match wanted {
+            Resolution::Kernel if kernel_resolves(fd.as_fd()) => Resolution::Kernel,
+            _ => Resolution::Walk,
+        };
+        Ok(Self { fd, resolution })
+    }
+
+    /// How paths are resolved here.
+    pub(super) fn resolution(&self) -> Resolution {
+        self.resolution
+    }
+
+    /// Whether the root itself was removed: then nothing can be said of what was in it. File systems that count no links of
+    /// directories never say so.
+    pub(super) fn is_gone(&self) -> bool {
+        fstat(&self.fd).is_ok_and(|stat| stat.st_nlink == 0)
+    }
+
+    /// Opens a regular file for reading. Everything else that a path may name does not exist here.
+    pub(super) fn open_file(&self, path: &str) -> Result<(OwnedFd, Stat), Errno> {
+        self.open_regular(path, FILE)
+    }
+
+    /// What is known of a regular file, without the right to read it.
+    pub(super) fn stat_file(&self, path: &str) -> Result<Stat, Errno> {
+        self.open_regular(path, GLANCE).map(|(_, stat)| stat)
+    }
+
+    /// Opens the root to read its entries.
+    pub(super) fn open_self(&self) -> Result<OwnedFd, Errno> {
+        open_folder(self.fd.as_fd(), OsStr::new("."))
+    }
+
+    fn open_regular(&self, path: &str, flags: OFlags) -> Result<(OwnedFd, Stat), Errno> {
+        let fd = match self.resolution {
+            Resolution::Kernel => open_by_kernel(self.fd.as_fd(), path, flags),
+            Resolution::Walk => open_by_walk(self.fd.as_fd(), path, flags),
+        }?;
+        let stat = fstat(&fd)?;
+        if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile { Ok((fd, stat)) } else { Err(Errno::NOENT) }
+    }
+}
+
+/// Opens a directory inside another one to read its entries; a symbolic link is not followed, so this stays inside.
+pub(super) fn open_folder(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
+    retry_on_intr(|| openat(parent, name.as_bytes(), FOLDER, Mode::empty()))
+}
+
+/// Whether this means that there is nothing of that name, as far as a client is concerned: `XDEV` is the kernel's answer to a
+/// path that leaves the root, `LOOP` and `NOTDIR` the answers to a link that is not followed, `NXIO` that to a socket.
+pub(super) fn means_missing(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::XDEV | Errno::NAMETOOLONG | Errno::NXIO | Errno::NODEV)
+}
+
+/// The crate's error for a failed system call on the object `key`.
+pub(super) fn explain(errno: Errno, what: &str, key: &str) -> Error {
+    let kind = match errno {
+        Errno::ACCESS | Errno::PERM => ErrorKind::UpstreamForbidden,
+        errno if means_missing(errno) => ErrorKind::NotFound,
+        _ => ErrorKind::UpstreamUnavailable,
+    };
+    let detail = match kind {
+        ErrorKind::NotFound => format!("there is no object {key:?}"),
+        _ => format!("the directory store cannot {what} {key:?}"),
+    };
+    Error::new(kind, detail).with_source(io::Error::from(errno))
+}
+
+#[cfg(target_os = "linux")]
+fn kernel_resolves(root: BorrowedFd<'_>) -> bool {
+    // ENOSYS from an old kernel, EPERM from a container's seccomp filter: neither is worth telling apart from other failures,
+    // since the walk is right in every case and reports them itself.
+    open_by_kernel(root, ".", STEP).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn kernel_resolves(_: BorrowedFd<'_>) -> bool {
+    false
+}
+
+#[cfg(target_os = "linux")]
+fn open_by_kernel(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    use rustix::fs::{ResolveFlags, openat2};
+
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    let mut again_count = 0;
+    loop {
+        match openat2(root, path, flags, Mode::empty(), resolve) {
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) if again_count < AGAIN_MAX => again_count += 1,
+            done => return done,
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn open_by_kernel(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    open_by_walk(root, path, flags)
+}
+
+/// The callers' paths are object keys: no empty segment, none of dots, no NUL.
+fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let step = |at: BorrowedFd<'_>, name: &str, flags: OFlags| {
+        retry_on_intr(|| openat(at, name, flags | OFlags::NOFOLLOW, Mode::empty()))
+    };
+    let (folders, name) = path.rsplit_once('/').map_or((None, path), |(folders, name)| (Some(folders), name));
+    let mut at: Option<OwnedFd> = None;
+    for folder in folders.into_iter().flat_map(|folders| folders.split('/')) {
+        at = Some(step(at.as_ref().map_or(root, |fd| fd.as_fd()), folder, STEP)?);
+    }
+    // With O_PATH a link itself would be opened (open(2)); it is no regular file, so the caller's look at it refuses it.
+    step(at.as_ref().map_or(root, |fd| fd.as_fd()), name, flags)
+}

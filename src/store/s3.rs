@@ -1,0 +1,173 @@
+//! A bucket of S3, or of a server that speaks its protocol, as a store.
+//!
+//! In scope: the contract of [`Store`] on top of signed requests. Not in scope: where the bucket is and who asks (`config`), how
+//! a request is sent (`wire`), and what a reply may look like (`reply`, `span`, `listing`).
+//!
+//! ```text
+//! key ──► presign (rusty-s3) ──► wire::send (ureq) ──► reply::check_* ──► ObjectMeta | BodySpan | ListPage
+//! ```
+
+mod config;
+mod listing;
+mod reply;
+mod span;
+mod wire;
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rusty_s3::{Bucket, Credentials, S3Action};
+
+pub use config::{Addressing, S3Config};
+pub use wire::Limits;
+
+use self::reply::Request;
+use self::span::BodySpan;
+use self::wire::Wire;
+use super::{ListPage, ListQuery, Span, Store};
+use crate::error::{Error, ErrorKind};
+use crate::object::{ObjectId, ObjectKey, ObjectMeta};
+
+/// How long a signed request is valid. It is sent at once and never leaves this process, so the time only has to cover a clock
+/// that is behind that of S3: S3 itself allows 15 minutes of skew to requests that are signed in their header, so this does too.
+const PRESIGN_LIFETIME: Duration = Duration::from_mins(15);
+
+/// How long a good answer proves that the bucket exists. A missing object and a missing bucket both answer 404 to HEAD, without a
+/// body to tell them apart; asking again for every missing object would double the load that a scan for names makes.
+const BUCKET_PROOF_LIFETIME: Duration = Duration::from_mins(1);
+
+/// A bucket of S3.
+pub struct S3 {
+    wire: Wire,
+    bucket: Bucket,
+    credentials: Credentials,
+    /// When this was built; the beginning of the clock of `proof_ms`.
+    built: Instant,
+    /// When the bucket was last known to exist, in milliseconds since `built`, plus one; 0 for never.
+    proof_ms: AtomicU64,
+}
+
+impl S3 {
+    /// Prepares to read this bucket. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] where the endpoint is not an `http` or `https` URL, or the name of the bucket, or the two together,
+    /// cannot be used.
+    pub fn new(config: S3Config) -> Result<Self, Error> {
+        Self::with_limits(config, Limits::default())
+    }
+
+    /// As [`S3::new`], with the limits of time chosen.
+    ///
+    /// # Errors
+    /// As [`S3::new`].
+    pub fn with_limits(config: S3Config, limits: Limits) -> Result<Self, Error> {
+        let bucket = config.bucket()?;
+        let credentials = config.into_credentials();
+        let wire = Wire::new(limits);
+        Ok(Self { wire, bucket, credentials, built: Instant::now(), proof_ms: AtomicU64::new(0) })
+    }
+
+    /// The URL of an object, without a signature.
+    pub fn object_url(&self, key: &ObjectKey) -> String {
+        self.bucket.object_url(key.as_str()).into()
+    }
+
+    /// Makes the URL of a request, with its signature in the query: a secret, until it expires.
+    fn presign<'a>(action: &impl S3Action<'a>) -> String {
+        action.sign(PRESIGN_LIFETIME).into()
+    }
+
+    fn note_bucket_exists(&self) {
+        let now_ms = u64::try_from(self.built.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+        self.proof_ms.store(now_ms + 1, Ordering::Relaxed);
+    }
+
+    fn is_bucket_proven(&self) -> bool {
+        let proof_ms = self.proof_ms.load(Ordering::Relaxed);
+        proof_ms > 0 && self.built.elapsed() <= Duration::from_millis(proof_ms - 1) + BUCKET_PROOF_LIFETIME
+    }
+
+    /// Asks for the bucket itself, where an object was not found and nothing proves yet that the bucket exists.
+    fn check_bucket(&self) -> Result<(), Error> {
+        if self.is_bucket_proven() {
+            return Ok(());
+        }
+        let request = Request::new("HEAD", "the bucket", self.bucket.name());
+        let url = Self::presign(&self.bucket.head_bucket(Some(&self.credentials)));
+        let response = self.wire.head(&request, &url)?;
+        match response.status().as_u16() {
+            // 403: it exists, but may not be listed, which is no reason not to read it.
+            200 | 403 => {
+                self.note_bucket_exists();
+                Ok(())
+            }
+            404 => Err(reply::missing_bucket(self.bucket.name())),
+            _ => Err(reply::refuse(&request, response.status(), response.headers(), &[])),
+        }
+    }
+}
+
+impl Store for S3 {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+        let request = Request::new("HEAD", "the object", key.as_str());
+        let url = Self::presign(&self.bucket.head_object(Some(&self.credentials), key.as_str()));
+        let response = self.wire.head(&request, &url)?;
+        match response.status().as_u16() {
+            200 => {
+                let meta = reply::check_head(&request, response.headers(), key)?;
+                self.note_bucket_exists();
+                Ok(meta)
+            }
+            404 => {
+                self.check_bucket()?;
+                Err(reply::refuse(&request, response.status(), response.headers(), &[]))
+            }
+            _ => Err(reply::refuse(&request, response.status(), response.headers(), &[])),
+        }
+    }
+
+    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error> {
+        if range.is_empty() {
+            return Err(Error::new(ErrorKind::Internal, format!("the range {range:?} of {:?} is empty", id.key)));
+        }
+        let request = Request::new("GET", "the object", id.key.as_str());
+        let url = Self::presign(&self.bucket.get_object(Some(&self.credentials), id.key.as_str()));
+        let range_text = format!("bytes={}-{}", range.start, range.end - 1);
+        let response = self.wire.get(&request, &url, &[("range", &range_text), ("if-match", id.etag.as_str())])?;
+        if response.status().as_u16() != 206 {
+            return Err(self.wire.refuse(&request, response));
+        }
+        reply::check_span(&request, response.headers(), id, &range)?;
+        self.note_bucket_exists();
+        Ok(Box::new(BodySpan::new(request, response.into_body(), range)?))
+    }
+
+    fn list(&self, query: &ListQuery) -> Result<ListPage, Error> {
+        let request = Request::new("LIST", "the bucket", self.bucket.name());
+        let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
+        action.with_max_keys(query.limit);
+        if !query.prefix.is_empty() {
+            action.with_prefix(query.prefix.as_str());
+        }
+        if let Some(after) = query.after.as_deref().filter(|after| !after.is_empty()) {
+            action.with_start_after(after);
+        }
+        let url = Self::presign(&action);
+        let response = self.wire.get(&request, &url, &[])?;
+        if response.status().as_u16() != 200 {
+            return Err(self.wire.refuse(&request, response));
+        }
+        let body = self.wire.text(&request, response)?;
+        let page = listing::check_page(&request, &body, query)?;
+        self.note_bucket_exists();
+        Ok(page)
+    }
+}
+
+impl std::fmt::Debug for S3 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3").field("bucket", &self.bucket.base_url().as_str()).finish_non_exhaustive()
+    }
+}

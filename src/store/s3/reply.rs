@@ -1,0 +1,164 @@
+//! What a reply of the store must look like before a byte of it is used.
+//!
+//! In scope: pure checks of status and fields. Not in scope: any I/O.
+
+use std::fmt;
+use std::ops::Range;
+
+use ureq::http::{HeaderMap, StatusCode};
+
+use crate::error::{Error, ErrorKind};
+use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+
+/// How much of what the store says in its own words is repeated, in characters.
+const QUOTE_LEN_MAX: usize = 200;
+
+/// What was asked, for the details of errors: `GET of the object "a.mp4"`. It never holds a URL.
+#[derive(Clone, Debug)]
+pub(super) struct Request {
+    method: &'static str,
+    what: &'static str,
+    name: String,
+}
+
+impl Request {
+    pub(super) fn new(method: &'static str, what: &'static str, name: &str) -> Self {
+        Self { method, what, name: name.to_owned() }
+    }
+
+    /// The error for a reply that no store may send.
+    pub(super) fn nonsense(&self, what: &str) -> Error {
+        Error::new(ErrorKind::UpstreamUnavailable, format!("{self} was answered with {what}"))
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {:?}", self.method, self.what, self.name)
+    }
+}
+
+/// Checks the fields of a reply 200 to HEAD.
+pub(super) fn check_head(request: &Request, fields: &HeaderMap, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+    let size = parse_decimal(single(request, fields, "content-length")?)
+        .ok_or_else(|| request.nonsense("a length that is not a number"))?;
+    let etag = ETag::from_store(single(request, fields, "etag")?)?;
+    let last_modified = httpdate::parse_http_date(single(request, fields, "last-modified")?)
+        .map_err(|_| request.nonsense("a Last-Modified that is not a date"))?;
+    Ok(ObjectMeta {
+        id: ObjectId { key: key.clone(), etag },
+        size,
+        last_modified,
+        content_type: text(fields, "content-type"),
+        cache_control: text(fields, "cache-control"),
+    })
+}
+
+/// Checks the fields of a reply 206 to GET: exactly the range of exactly the version. A `Content-Encoding` is a property of the
+/// stored bytes, which pass through as they are.
+pub(super) fn check_span(request: &Request, fields: &HeaderMap, id: &ObjectId, range: &Range<u64>) -> Result<(), Error> {
+    let etag = ETag::from_store(single(request, fields, "etag")?)?;
+    if etag != id.etag {
+        let detail = format!("{request} was answered with the version {etag}, not {}", id.etag);
+        return Err(Error::new(ErrorKind::Changed, detail));
+    }
+    let content_range = single(request, fields, "content-range")?;
+    if !is_content_range(content_range, range) {
+        return Err(request.nonsense(&format!("another range than {range:?}: {:?}", quote(content_range.as_bytes()))));
+    }
+    let length = single(request, fields, "content-length")?;
+    if parse_decimal(length) != Some(range.end - range.start) {
+        return Err(request.nonsense(&format!("the length {:?} for {range:?}", quote(length.as_bytes()))));
+    }
+    Ok(())
+}
+
+/// The error for a status that is not the one hoped for. `body` is what the store says of it, or the beginning of that.
+pub(super) fn refuse(request: &Request, status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Error {
+    let code = element(body, "Code").unwrap_or_default();
+    let kind = match status.as_u16() {
+        401 | 403 => ErrorKind::UpstreamForbidden,
+        404 if code == "NoSuchBucket" || request.method == "LIST" => return missing_bucket(&request.name_of_bucket(body)),
+        404 => ErrorKind::NotFound,
+        // 416 where the range is within the version asked for: the object is another, shorter one by now.
+        412 | 416 => ErrorKind::Changed,
+        _ => ErrorKind::UpstreamUnavailable,
+    };
+    let mut detail = format!("{request} was answered with {}", status.as_u16());
+    if !code.is_empty() {
+        detail.push(' ');
+        detail.push_str(&code);
+    }
+    if let Some(message) = element(body, "Message").filter(|message| !message.is_empty()) {
+        detail.push_str(": ");
+        detail.push_str(&message);
+    }
+    let region = text(fields, "x-amz-bucket-region").filter(|_| status.is_redirection() || status.as_u16() == 400);
+    if let Some(region) = region {
+        detail.push_str("; the bucket is in the region ");
+        detail.push_str(&quote(region.as_bytes()));
+    }
+    Error::new(kind, detail)
+}
+
+/// The error for a bucket that does not exist: a fault of the settings, and never "not found" for a client.
+pub(super) fn missing_bucket(name: &str) -> Error {
+    let named = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+    Error::new(ErrorKind::UpstreamUnavailable, format!("the bucket{named} does not exist"))
+}
+
+impl Request {
+    fn name_of_bucket(&self, body: &[u8]) -> String {
+        if self.what == "the bucket" { self.name.clone() } else { element(body, "BucketName").unwrap_or_default() }
+    }
+}
+
+/// The value of a field that must be there exactly once.
+fn single<'a>(request: &Request, fields: &'a HeaderMap, name: &str) -> Result<&'a str, Error> {
+    let mut values = fields.get_all(name).iter();
+    match (values.next().map(|value| value.to_str()), values.next()) {
+        (Some(Ok(value)), None) => Ok(value.trim()),
+        (None, _) => Err(request.nonsense(&format!("no {name}"))),
+        _ => Err(request.nonsense(&format!("a {name} that is not one plain value"))),
+    }
+}
+
+/// The value of a field that may be there; nothing where it cannot be sent on as it is.
+fn text(fields: &HeaderMap, name: &str) -> Option<String> {
+    let value = fields.get(name)?.to_str().ok()?.trim();
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// Digits only: `u64::from_str` would take a `+`.
+fn parse_decimal(text: &str) -> Option<u64> {
+    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
+}
+
+/// Whether this is the `Content-Range` of exactly this range, of an object of a known size (RFC 9110 section 14.4).
+fn is_content_range(text: &str, range: &Range<u64>) -> bool {
+    let parse = || {
+        let (first, rest) = text.strip_prefix("bytes ")?.split_once('-')?;
+        let (last, size) = rest.split_once('/')?;
+        Some((parse_decimal(first)?, parse_decimal(last)?, parse_decimal(size)?))
+    };
+    parse().is_some_and(|(first, last, size)| first == range.start && last == range.end - 1 && last < size)
+}
+
+/// The text of the first element of this name in an error of S3, tolerantly: it may be cut short, or no XML at all.
+fn element(body: &[u8], name: &str) -> Option<String> {
+    let body = String::from_utf8_lossy(body);
+    let (_, rest) = body.split_once(&format!("<{name}>"))?;
+    let (text, _) = rest.split_once("</")?;
+    // No store puts the URL or its signature into these; should one, they go no further.
+    let is_secret = ["X-Amz-", "x-amz-", "Signature="].iter().any(|mark| text.contains(mark));
+    if is_secret { None } else { Some(quote(text.as_bytes())) }
+}
+
+/// What a peer said, made fit for one line of a log.
+fn quote(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    text.trim().chars().take(QUOTE_LEN_MAX).map(|char| if char.is_control() { ' ' } else { char }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! Sending a signed request.
+//!
+//! In scope: the connections, their limits, the one retry, and the end of what ureq says. Not in scope: what a reply means.
+//!
+//! A URL here carries a signature, so no error of this file may hold one: [`fail`] decides what of ureq's errors is told.
+
+use std::time::Duration;
+
+use ureq::http::Response;
+use ureq::{Agent, Body, Error as UreqError};
+
+use super::reply::{self, Request};
+use crate::error::{Error, ErrorKind};
+
+/// Idle connections kept. Each pool thread uses one at a time, and 8 threads for each of 8 cores are 64.
+const IDLE_MAX: usize = 64;
+
+/// How long an idle connection is kept: less than the 20 seconds after which S3 is known to close them.
+const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
+
+/// The longest head of a reply, in bytes. S3 allows 2 KiB of user metadata (AWS, "Working with object metadata") and sends some
+/// twenty fields of its own.
+const HEAD_LEN_MAX: usize = 32 * 1024;
+
+/// The buffer of a connection for what comes, in bytes: one read of the socket. Measured against MinIO; see vendor-notes/ureq.md.
+const INPUT_LEN: usize = 128 * 1024;
+
+/// The buffer of a connection for what goes, in bytes. It holds a request head: a URL with a key of 1024 bytes, each escaped, and
+/// a session token. ureq's default of 128 KiB would be kept by each idle connection for nothing.
+const OUTPUT_LEN: usize = 16 * 1024;
+
+/// How much of an error's body is read, in bytes. S3's own are below 1 KiB.
+const ERROR_LEN_MAX: u64 = 4 * 1024;
+
+/// The longest page of a listing, in bytes: 1000 entries with keys of 1024 bytes, each escaped, are 3 MiB and a little.
+const PAGE_LEN_MAX: u64 = 4 * 1024 * 1024;
+
+/// How long the store may take. Each is a limit on one step, so that a long film may take long, and a silent store may not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// To accept a connection, the TLS handshake included. 5 seconds by default: one lost SYN is sent again after 1, the next
+    /// after 3.
+    pub connect: Duration,
+    /// From the request to the end of the reply's head. 10 seconds by default.
+    pub head: Duration,
+    /// For each read of a body that has come to a halt. 10 seconds by default.
+    pub read: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(5), head: Duration::from_secs(10), read: Duration::from_secs(10) }
+    }
+}
+
+/// The connections to the store.
+pub(super) struct Wire {
+    agent: Agent,
+}
+
+impl Wire {
+    pub(super) fn new(limits: Limits) -> Self {
+        let config = Agent::config_builder()
+            // Statuses are judged in `reply`, redirects included: one to another bucket or region must not be followed.
+            .http_status_as_error(false)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            // ureq would take a proxy from the environment by itself; settings come in as arguments here.
+            .proxy(None)
+            .user_agent(concat!("vidgate/", env!("CARGO_PKG_VERSION")))
+            .accept("")
+            // A store that compressed would break every range.
+            .accept_encoding("identity")
+            .timeout_connect(Some(limits.connect))
+            .timeout_send_request(Some(limits.head))
+            .timeout_recv_response(Some(limits.head))
+            .timeout_per_read(Some(limits.read))
+            .max_response_header_size(HEAD_LEN_MAX)
+            .input_buffer_size(INPUT_LEN)
+            .output_buffer_size(OUTPUT_LEN)
+            .max_idle_connections(IDLE_MAX)
+            .max_idle_connections_per_host(IDLE_MAX)
+            .max_idle_age(IDLE_AGE_MAX)
+            .build();
+        Self { agent: config.new_agent() }
+    }
+
+    /// Sends a HEAD request.
+    pub(super) fn head(&self, request: &Request, url: &str) -> Result<Response<Body>, Error> {
+        send(request, || self.agent.head(url).call())
+    }
+
+    /// Sends a GET request.
+    pub(super) fn get(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Body>, Error> {
+        send(request, || fields.iter().fold(self.agent.get(url), |get, (name, value)| get.header(*name, *value)).call())
+    }
+
+    /// Reads a reply that is no good to its end, or as much as is worth it, for what the store says of it.
+    #[allow(clippy::unused_self)] // A reply is read by what sent its request.
+    pub(super) fn refuse(&self, request: &Request, response: Response<Body>) -> Error {
+        use std::io::Read;
+
+        let (head, body) = response.into_parts();
+        let mut text = Vec::new();
+        // Where the body breaks, what came of it is told, and the status is what counts.
+        let _ = body.into_reader().take(ERROR_LEN_MAX).read_to_end(&mut text);
+        reply::refuse(request, head.status, &head.headers, &text)
+    }
+
+    /// Reads the body of a good reply as text, whole.
+    #[allow(clippy::unused_self)] // As above.
+    pub(super) fn text(&self, request: &Request, response: Response<Body>) -> Result<String, Error> {
+        let mut body = response.into_body();
+        // A limit that is met exactly is an error for ureq, hence the one more.
+        let bytes = body.with_config().limit(PAGE_LEN_MAX + 1).read_to_vec().map_err(|error| fail(request, error))?;
+        String::from_utf8(bytes).map_err(|_| request.nonsense("a listing that is not UTF-8"))
+    }
+}
+
+/// Sends a request, and once more, at once, where its connection broke before a reply came. A connection of the pool may have
+/// been closed by the store at that very moment; and each request here is idempotent (RFC 9110 section 9.2.2).
+fn send(request: &Request, call: impl Fn() -> Result<Response<Body>, UreqError>) -> Result<Response<Body>, Error> {
+    match call() {
+        Err(UreqError::Io(_)) => call(),
+        done => done,
+    }
+    .map_err(|error| fail(request, error))
+}
+
+/// The crate's error for one of ureq. Of its texts only those are repeated that can hold no URL.
+pub(super) fn fail(request: &Request, error: UreqError) -> Error {
+    match error {
+        UreqError::Timeout(limit) => {
+            Error::new(ErrorKind::UpstreamTimeout, format!("{request} took too long: the limit of {limit}"))
+        }
+        UreqError::Io(source) => Error::new(ErrorKind::UpstreamUnavailable, format!("{request} failed")).with_source(source),
+        UreqError::HostNotFound => unavailable(request, "the host of the store has no address"),
+        UreqError::Protocol(source) => unavailable(request, "the reply is not HTTP").with_source(source),
+        UreqError::LargeResponseHeader(..) => {
+            unavailable(request, &format!("the head of the reply is longer than {HEAD_LEN_MAX} bytes"))
+        }
+        UreqError::BodyExceedsLimit(limit) => unavailable(request, &format!("the reply is longer than {limit} bytes")),
+        UreqError::Tls(why) => unavailable(request, why),
+        UreqError::Rustls(source) => unavailable(request, "TLS failed").with_source(source),
+        UreqError::ConnectionFailed => unavailable(request, "no connection"),
+        // What is left can only come from a URL or a setting that ureq does not like.
+        _ => Error::new(ErrorKind::Internal, format!("{request} could not be sent")),
+    }
+}
+
+fn unavailable(request: &Request, why: &str) -> Error {
+    Error::new(ErrorKind::UpstreamUnavailable, format!("{request} failed: {why}"))
+}

@@ -1,0 +1,146 @@
+//! Rules of the source that no compiler holds.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files below a folder with one of these endings, and their text; paths relative to the root.
+fn files(folder: &str, endings: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())) {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                if !path.ends_with("node_modules") {
+                    folders.push(path);
+                }
+            } else if endings.iter().any(|ending| path.extension().is_some_and(|it| it == *ending)) {
+                let name = path.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();
+                found.push((name, fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} has no such files");
+    found
+}
+
+/// The code of a source file: without comments and without its tests.
+fn code(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    code.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+}
+
+/// Only files whose path starts with one of `homes` have one of `words` in their code.
+#[track_caller]
+fn only_in(homes: &[&str], words: &[&str]) {
+    let mut seen_at_home = false;
+    for (name, text) in files("src", &["rs"]) {
+        let code = code(&text);
+        for word in words {
+            let at_home = homes.iter().any(|home| name.starts_with(home));
+            seen_at_home |= at_home && code.contains(word);
+            assert!(at_home || !code.contains(word), "{name} names {word}");
+        }
+    }
+    assert!(seen_at_home || homes.is_empty(), "{words:?} stands nowhere: is the rule still true?");
+}
+
+#[test]
+fn each_library_has_one_home() {
+    only_in(&["src/serve/lanes.rs"], &["tiny_http"]);
+    only_in(&["src/store/s3", "src/store/credentials"], &["ureq", "rusty_s3"]);
+    only_in(&["src/serve/pool.rs"], &["threadpool"]);
+    only_in(&["src/http/head.rs"], &["httparse"]);
+    only_in(&["src/serve/socket.rs"], &["unsafe", "allow(unsafe_code)"]);
+}
+
+#[test]
+fn the_pure_half_does_no_io_reads_no_clock_and_locks_nothing() {
+    for (name, text) in files("src/http", &["rs"]) {
+        for word in ["std::fs", "std::net", "std::thread", "Instant::now", "SystemTime::now", "Mutex", "std::env", "crate::serve"] {
+            assert!(!code(&text).contains(word), "{name} names {word}");
+        }
+    }
+}
+
+#[test]
+fn only_the_plan_chooses_how_bytes_are_answered() {
+    // error.rs has the table of kinds, response.rs that of phrases; neither chooses.
+    only_in(&["src/http/plan.rs", "src/error.rs", "src/http/response.rs"], &["206", "304", "412", "416"]);
+}
+
+#[test]
+fn dependencies_point_down() {
+    for (folder, above) in [("src/http", "crate::serve"), ("src/store", "crate::serve")] {
+        for (name, text) in files(folder, &["rs"]) {
+            assert!(!code(&text).contains(above), "{name} names {above}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_left_undone_and_no_test_is_skipped() {
+    // Spelled in halves, so that this file does not find itself.
+    let words = [["to", "do!("], ["unimple", "mented!("], ["#[ig", "nore"], ["FIX", "ME"], ["XX", "X:"]].map(|halves| halves.concat());
+    for folder in ["src", "tests"] {
+        for (name, text) in files(folder, &["rs", "mjs"]) {
+            for word in &words {
+                assert!(!text.contains(word.as_str()), "{name} has {word}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_dependency_has_its_page() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let table = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let mut count = 0;
+    for line in table.lines().filter(|line| !line.starts_with('#')) {
+        if let Some((name, _)) = line.split_once(" = ") {
+            assert!(root().join(format!("vendor-notes/{name}.md")).is_file(), "vendor-notes/{name}.md is missing");
+            count += 1;
+        }
+    }
+    assert!(count >= 10, "{count} dependencies were found");
+}
+
+/// The names of all tests, as `module::test` for those in tests/it, and bare for those in src.
+fn test_names() -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    for (file, text) in files("tests/it", &["rs"]).into_iter().chain(files("src", &["rs"])) {
+        let mut is_test = false;
+        for line in text.lines().map(str::trim_start) {
+            if line.starts_with("#[test]") {
+                is_test = true;
+            } else if let Some(rest) = line.strip_prefix("fn ").filter(|_| is_test) {
+                let name = rest.split('(').next().unwrap();
+                let module = Path::new(&file).file_stem().unwrap().to_str().unwrap();
+                names.insert(format!("{module}::{name}"));
+                is_test = false;
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn every_promise_names_a_test_that_exists() {
+    let names = test_names();
+    let text = fs::read_to_string(root().join("SEMANTICS.md")).unwrap();
+    let mut promises = 0;
+    for line in text.lines().filter(|line| line.starts_with("- ")) {
+        let (_, tests) = line.rsplit_once('[').unwrap_or_else(|| panic!("no test is named: {line}"));
+        for test in tests.trim_end_matches(']').split(", ") {
+            let test = test.trim_matches('`');
+            assert!(names.contains(test), "there is no test {test}: {line}");
+        }
+        promises += 1;
+    }
+    assert!(promises >= 30, "{promises} promises were found");
+}
