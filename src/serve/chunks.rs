@@ -9,6 +9,7 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 
@@ -17,6 +18,9 @@ use crate::http::response::ObjectPart;
 use crate::object::ObjectId;
 use crate::store::{Span, Store};
 
+/// The first slice, and the first after each pause, in bytes; the next ones double. What the socket then has no room for was read
+/// for nothing.
+const SLICE_LEN_MIN: usize = 64 * 1024;
 /// The longest slice, in bytes: the most that a viewer costs in memory while it is served. Larger ones gain nothing (a socket
 /// takes about as much at a time), and fit no cache of the processor.
 const SLICE_LEN_MAX: usize = 256 * 1024;
@@ -25,14 +29,53 @@ const SPAN_LEN_MAX: u64 = 16 * 1024 * 1024;
 /// The span after a pause, in bytes: a viewer that was slower than its socket takes about as much as that has room for.
 const SPAN_LEN_RESUMED: Range<u64> = 128 * 1024..512 * 1024;
 
+/// How many spans may be open before streams that wait give theirs up. Each costs a connection to the store and a buffer or two.
+const SPANS_KEPT_MAX: usize = 64;
+
+/// Where slices come from.
+#[derive(Clone)]
+pub(crate) struct Source {
+    pub(crate) store: Arc<dyn Store>,
+    /// How many spans are open, of all streams.
+    spans_open: Arc<AtomicUsize>,
+}
+
+impl Source {
+    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
+        Self { store, spans_open: Arc::default() }
+    }
+
+    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<OpenSpan, Error> {
+        let end = range.end;
+        let span = self.store.open(id, range)?;
+        self.spans_open.fetch_add(1, Ordering::Relaxed);
+        Ok(OpenSpan { span, end, spans_open: Arc::clone(&self.spans_open) })
+    }
+}
+
+/// A read of the store, counted while it is open.
+pub(crate) struct OpenSpan {
+    span: Box<dyn Span>,
+    end: u64,
+    spans_open: Arc<AtomicUsize>,
+}
+
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        self.spans_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The slices of a part of an object, in order. After an error it is not asked again.
 pub(crate) struct Chunks {
-    store: Arc<dyn Store>,
+    source: Source,
     id: ObjectId,
     left: Range<u64>,
     chunk_len: u64,
-    /// The open read, and where it ends.
-    span: Option<(Box<dyn Span>, u64)>,
+    /// The open read.
+    span: Option<OpenSpan>,
+    /// How long the next slice is at most.
+    slice_len: usize,
     /// How long the next span is at most.
     span_len: u64,
     /// Where the first span since the last pause began.
@@ -40,10 +83,19 @@ pub(crate) struct Chunks {
 }
 
 impl Chunks {
-    pub(crate) fn new(store: Arc<dyn Store>, part: ObjectPart) -> Self {
+    pub(crate) fn new(source: Source, part: ObjectPart) -> Self {
         let chunk_len = part.chunk_len.max(1) as u64;
         let resumed_at = part.range.start;
-        Self { store, id: part.id, left: part.range, chunk_len, span: None, span_len: chunk_len, resumed_at }
+        Self {
+            source,
+            id: part.id,
+            left: part.range,
+            chunk_len,
+            span: None,
+            slice_len: SLICE_LEN_MIN,
+            span_len: chunk_len,
+            resumed_at,
+        }
     }
 
     /// What is read, for the log.
@@ -56,13 +108,20 @@ impl Chunks {
         self.span.is_some()
     }
 
+    /// Whether the open read may be kept while the stream waits: not where another costs nothing, and not where too many are
+    /// kept already.
+    pub(crate) fn may_hold(&self) -> bool {
+        !self.source.store.is_local() && self.source.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
+    }
+
     /// Gives up the open read, and the last `unsent` bytes that were yielded: they will be yielded again. What the viewer took
     /// since the last pause tells how much it will take after this one, so that the next span fits.
-    pub(crate) fn pause(&mut self, unsent: usize) -> Option<Box<dyn Span>> {
+    pub(crate) fn pause(&mut self, unsent: usize) -> Option<OpenSpan> {
         self.left.start -= unsent as u64;
         self.span_len = (self.left.start - self.resumed_at).clamp(SPAN_LEN_RESUMED.start, SPAN_LEN_RESUMED.end);
         self.resumed_at = self.left.start;
-        self.span.take().map(|(span, _)| span)
+        self.slice_len = SLICE_LEN_MIN;
+        self.span.take()
     }
 
     /// The end of a span that starts here: at the end of a chunk, unless it is shorter than one, or of the range.
@@ -73,26 +132,24 @@ impl Chunks {
     }
 
     fn read(&mut self) -> Result<Bytes, Error> {
-        let span_end = match &self.span {
-            Some((_, end)) => *end,
-            None => {
-                let end = self.span_end();
-                self.span = Some((self.store.open(&self.id, self.left.start..end)?, end));
-                end
-            }
+        let span = match self.span.take() {
+            Some(span) => span,
+            None => self.source.open(&self.id, self.left.start..self.span_end())?,
         };
-        let Some((span, _)) = &mut self.span else { return Err(ErrorKind::Internal.into()) };
+        let span = self.span.insert(span);
+        let span_end = span.end;
         let chunk_left = self.chunk_len - self.left.start % self.chunk_len;
-        // At most SLICE_LEN_MAX, so it fits.
-        let len_max = (span_end - self.left.start).min(chunk_left).min(SLICE_LEN_MAX as u64) as usize;
+        let due = (span_end - self.left.start).min(chunk_left);
+        let len_max = usize::try_from(due).unwrap_or(usize::MAX).min(self.slice_len);
         let mut slice = Vec::new();
-        let len = span.read(&mut slice, len_max)?;
+        let len = span.span.read(&mut slice, len_max)?;
         if len == 0 || len > len_max || len != slice.len() {
             let at = self.left.start;
             let detail = format!("the store yielded {len} bytes at offset {at}, where 1 to {len_max} were due");
             return Err(Error::new(ErrorKind::UpstreamUnavailable, detail));
         }
         self.left.start += len as u64;
+        self.slice_len = (self.slice_len * 2).min(SLICE_LEN_MAX);
         if self.left.start == span_end {
             self.span = None;
             self.span_len = (self.span_len * 2).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));

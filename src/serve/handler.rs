@@ -2,7 +2,6 @@
 //!
 //! In scope: what each route does. Not in scope: which route it is and which status follows (`http`), sending (`stream`).
 
-use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -14,9 +13,8 @@ use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
 use crate::object::{ETag, ObjectKey, content_type_of};
-use crate::serve::chunks::Chunks;
+use crate::serve::chunks::{Chunks, Source};
 use crate::serve::lanes::Request;
-use crate::store::Store;
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -24,7 +22,7 @@ const PLANS_MAX: usize = 3;
 
 /// What the routes need.
 pub(crate) struct Handler {
-    pub(crate) store: Arc<dyn Store>,
+    pub(crate) source: Source,
     pub(crate) chunk_len: usize,
     pub(crate) cors: CorsOrigins,
 }
@@ -79,7 +77,7 @@ impl Handler {
             }
             Route::List => self.list(query)?.into(),
             Route::Entry(key) => {
-                let meta = self.store.head(&key)?;
+                let meta = self.source.store.head(&key)?;
                 let entry = entry(&key, meta.size, meta.content_type(), meta.last_modified, &meta.id.etag);
                 Response::with_json(200, &entry).into()
             }
@@ -93,13 +91,13 @@ impl Handler {
     /// The bytes of an object, or what the preconditions say instead.
     fn bytes(&self, request: &Request, key: &ObjectKey, options: &Options) -> Result<Answer, Error> {
         for plans_left in (0..PLANS_MAX).rev() {
-            let meta = self.store.head(key)?;
+            let meta = self.source.store.head(key)?;
             let response = plan::answer(request.method == "HEAD", &request.fields, &meta, options);
             let Body::Object(part) = &response.body else { return Ok(response.into()) };
             if request.method == "HEAD" {
                 return Ok(response.into());
             }
-            let mut chunks = Chunks::new(Arc::clone(&self.store), part.clone());
+            let mut chunks = Chunks::new(self.source.clone(), part.clone());
             match chunks.next().transpose() {
                 Ok(slice) => return Ok(Answer { response, slice: slice.unwrap_or_default(), chunks: Some(chunks) }),
                 Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
@@ -110,7 +108,7 @@ impl Handler {
     }
 
     fn list(&self, query: &str) -> Result<Response, Error> {
-        let page = self.store.list(&route::list_query(query)?)?;
+        let page = self.source.store.list(&route::list_query(query)?)?;
         let entries = page.entries.iter();
         let videos: Vec<Value> =
             entries.map(|it| entry(&it.key, it.size, content_type_of(&it.key), it.last_modified, &it.etag)).collect();

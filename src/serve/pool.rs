@@ -19,7 +19,7 @@ pub(crate) enum Lane {
 }
 
 /// First bytes go before bulk, but of this many pieces one is bulk, so that a rush of new viewers stops nobody's film.
-const BULK_EVERY: usize = 4;
+const BULK_EVERY: usize = 16;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -102,13 +102,13 @@ mod tests {
         let release = hold(&pool);
         let (done, order) = mpsc::channel();
         for (lane, name) in [(Lane::Bulk, 'b'), (Lane::FirstByte, 'f')] {
-            for _ in 0..6 {
+            for _ in 0..20 {
                 let done = done.clone();
                 pool.submit(lane, move || done.send(name).unwrap());
             }
         }
         drop((release, done));
-        assert_eq!(order.iter().collect::<String>(), "fffbfffbbbbb");
+        assert_eq!(order.iter().collect::<String>(), format!("{}b{}{}", "f".repeat(15), "f".repeat(5), "b".repeat(19)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, StoreConfig};
 use crate::error::{Error, ErrorKind};
+use crate::serve::chunks::Source;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
 use crate::serve::handler::Handler;
 use crate::serve::lanes::{self, Listener};
@@ -22,9 +23,11 @@ use crate::store::{Directory, S3, Store};
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
-/// The send buffer of a client's socket, in bytes as it is asked for; Linux keeps twice as much, for its own bookkeeping. It
-/// bounds what a viewer who reads slowly holds in the kernel, and how long a burst of new viewers waits behind bulk.
-const SEND_BUFFER_LEN: usize = 256 * 1024;
+/// How many bytes a client's socket may hold that are not on their way yet. What is on its way the kernel bounds by itself, by
+/// what the path and the client take. So a viewer who reads slowly holds little in the kernel, a burst of new ones does not wait
+/// behind bulk, and one who reads fast over a long path is held back by nothing (tcp(7), `TCP_NOTSENT_LOWAT`).
+#[cfg(target_os = "linux")]
+const NOT_SENT_LEN: u32 = 128 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: u64 = 256;
 
@@ -65,7 +68,7 @@ impl Server {
 
         let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
         let lot = Arc::new(Lot::new(Arc::clone(&poller), patience));
-        let handler = Handler { store, chunk_len: config.chunk_len, cors: config.cors.clone() };
+        let handler = Handler { source: Source::new(store), chunk_len: config.chunk_len, cors: config.cors.clone() };
         let pool = Pool::new(num_cpus::get() * config.workers_per_core);
         let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot) });
         let signals = Arc::<Signals>::default();
@@ -147,8 +150,9 @@ fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     let addrs: Vec<SocketAddr> = (name, port).to_socket_addrs().map_err(cannot)?.collect();
     let listener = TcpListener::bind(&addrs[..]).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
-    // Accepted sockets inherit it. Set once here, it also keeps the kernel from growing it as it likes.
-    rustix::net::sockopt::set_socket_send_buffer_size(&listener, SEND_BUFFER_LEN).map_err(|error| cannot(error.into()))?;
+    // Accepted sockets inherit it.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(&listener).set_tcp_notsent_lowat(NOT_SENT_LEN).map_err(cannot)?;
     // Listening again only sets the backlog, which the standard library does not let one choose.
     rustix::net::listen(&listener, BACKLOG).map_err(|error| cannot(error.into()))?;
     Ok(listener)

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-use crate::serve::chunks::Chunks;
+use crate::serve::chunks::{Chunks, OpenSpan};
 use crate::serve::connection::Connection;
-use crate::store::Span;
 
 /// How many bytes a stream may send in one turn, about. Then the others have theirs.
 const QUANTUM_LEN: usize = 1024 * 1024;
+/// The same for the first turn: enough for a player to begin with, and little enough that a thousand viewers who come at once
+/// all have it soon.
+const FIRST_QUANTUM_LEN: usize = 64 * 1024;
 
 /// One answer being sent: the connection, what is to be sent next, and where the rest comes from.
 pub(crate) struct Stream {
@@ -24,6 +26,8 @@ pub(crate) struct Stream {
     chunks: Option<Chunks>,
     /// When the client last took a byte.
     pub(crate) last_progress: Instant,
+    /// How much it may send in its next turn.
+    quantum_len: usize,
 }
 
 /// How a turn ended.
@@ -44,11 +48,12 @@ pub(crate) enum Turn {
 impl Stream {
     /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest is in `chunks`.
     pub(crate) fn new(connection: Connection, head: Vec<u8>, slice: Bytes, chunks: Option<Chunks>, now: Instant) -> Self {
-        Self { connection, head: head.into(), slice, chunks, last_progress: now }
+        Self { connection, head: head.into(), slice, chunks, last_progress: now, quantum_len: FIRST_QUANTUM_LEN }
     }
 
     /// Sends what the socket has room for, at most about a quantum of it. Reading from the store may block; sending does not.
     pub(crate) fn advance(&mut self) -> Turn {
+        let quantum_len = std::mem::replace(&mut self.quantum_len, QUANTUM_LEN);
         let mut sent = 0;
         loop {
             if self.head.is_empty() && self.slice.is_empty() {
@@ -82,7 +87,7 @@ impl Stream {
                     return Turn::Gone;
                 }
             }
-            if sent >= QUANTUM_LEN {
+            if sent >= quantum_len {
                 return Turn::Again;
             }
         }
@@ -93,9 +98,14 @@ impl Stream {
         self.chunks.as_ref().is_some_and(|chunks| chunks.holds_span() || !self.slice.is_empty())
     }
 
+    /// Whether it may hold its read of the store, and what came of it, while it waits.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.chunks.as_ref().is_none_or(Chunks::may_hold)
+    }
+
     /// Gives up what costs something while it waits: the open read, which the caller drops, and the unsent part of the slice,
     /// which will be read again.
-    pub(crate) fn pause(&mut self) -> Option<Box<dyn Span>> {
+    pub(crate) fn pause(&mut self) -> Option<OpenSpan> {
         let chunks = self.chunks.as_mut()?;
         let unsent = std::mem::take(&mut self.slice).len();
         chunks.pause(unsent)

@@ -36,7 +36,7 @@ impl Work {
         self.pool.submit(Lane::Bulk, move || work.advance(stream));
     }
 
-    /// A parked stream gives up what it holds, on a thread that may block, and waits on.
+    /// A parked stream gives up what it holds, and waits on. The span is closed on a thread that may block.
     pub(crate) fn submit_pause(self: &Arc<Self>, mut stream: Box<Stream>) {
         let span = stream.pause();
         self.lot.wait_for_room(stream, Instant::now());
@@ -63,7 +63,11 @@ impl Work {
     }
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
-        match stream.advance() {
+        let turn = stream.advance();
+        if matches!(turn, Turn::Again | Turn::Full) && !stream.may_hold() {
+            drop(stream.pause());
+        }
+        match turn {
             Turn::Again => self.submit_stream(stream),
             Turn::Full => self.lot.wait_for_room(stream, Instant::now()),
             Turn::Gone => {}

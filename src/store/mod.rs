@@ -9,11 +9,11 @@ mod s3;
 use std::ops::Range;
 use std::time::SystemTime;
 
-pub use directory::Directory;
-pub use s3::{Addressing, S3, S3Config};
+pub use directory::{Directory, Resolution};
+pub use s3::{Addressing, Limits, S3, S3Config};
 
 use crate::error::Error;
-use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+use crate::object::{ETag, KEY_LEN_MAX, ObjectId, ObjectKey, ObjectMeta};
 
 /// A source of objects. Its calls block; they are made on a pool of threads and must come back in bounded time.
 ///
@@ -39,6 +39,12 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As rules 2 and 6 say.
     fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error>;
+
+    /// Whether opening and reading cost so little that a stream which waits gives its span up at once, and opens another when it
+    /// goes on. A store on the other end of a network says no, and keeps the span open for a moment.
+    fn is_local(&self) -> bool {
+        false
+    }
 
     /// One page of what there is.
     ///
@@ -66,6 +72,18 @@ pub struct ListQuery {
     pub after: Option<String>,
     /// At most so many, 1 to 1000.
     pub limit: usize,
+}
+
+impl ListQuery {
+    /// Whether any key can start with the prefix: no key has a control character, or a segment that is empty or made of dots.
+    /// Stores differ in what they answer to such a prefix, so none is asked.
+    fn can_match(&self) -> bool {
+        let folders = self.prefix.rsplit_once('/').map(|(folders, _)| folders);
+        let is_segment = |segment: &str| !matches!(segment, "" | "." | "..");
+        self.prefix.len() <= KEY_LEN_MAX
+            && !self.prefix.chars().any(char::is_control)
+            && folders.into_iter().flat_map(|folders| folders.split('/')).all(is_segment)
+    }
 }
 
 /// One page of a listing.

@@ -145,6 +145,9 @@ impl Store for S3 {
     }
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, Error> {
+        if !query.can_match() {
+            return Ok(ListPage::default());
+        }
         let request = Request::new("LIST", "the bucket", self.bucket.name());
         let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
         action.with_max_keys(query.limit);
@@ -157,7 +160,11 @@ impl Store for S3 {
         let url = Self::presign(&action);
         let response = self.wire.get(&request, &url, &[])?;
         if response.status().as_u16() != 200 {
-            return Err(self.wire.refuse(&request, response));
+            return match self.wire.refuse(&request, response) {
+                // A prefix that this store cannot hold; a missing bucket is told apart from that.
+                error if error.kind() == ErrorKind::NotFound => Ok(ListPage::default()),
+                error => Err(error),
+            };
         }
         let body = self.wire.text(&request, response)?;
         let page = listing::check_page(&request, &body, query)?;

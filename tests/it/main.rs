@@ -6,4 +6,8 @@ mod support;
 mod cli;
 mod cli_serve;
 mod connections;
+mod players;
+mod store_contract;
+mod store_directory;
+mod store_s3;
 mod streaming;

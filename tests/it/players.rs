@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::Arc;
 
 use vidgate::Server;
-use vidgate::store::{Directory, S3};
+use vidgate::store::Directory;
 
 use crate::support::client::{Client, get};
-use crate::support::minio;
+use crate::support::minio::minio;
 use crate::support::server::{noise, start};
 
 const SAMPLE: &str = "vidgate-sample.mp4";
@@ -19,12 +19,12 @@ fn samples() -> std::path::PathBuf {
 }
 
 /// A server on the samples as a directory, and one on the same in a bucket.
-fn servers(bucket: &str) -> [(&'static str, Server); 2] {
+fn servers() -> [(&'static str, Server); 2] {
     let film = std::fs::read(samples().join(SAMPLE)).unwrap();
-    let bucket = minio::bucket(bucket);
-    bucket.put(SAMPLE, &film, Some("video/mp4"));
+    let bucket = minio().bucket();
+    bucket.put(SAMPLE, &film);
     let directory = start(Arc::new(Directory::open(samples()).unwrap()), |_| {});
-    let s3 = start(Arc::new(S3::new(bucket.config()).unwrap()), |_| {});
+    let s3 = start(Arc::new(bucket.store()), |_| {});
     [("directory", directory), ("s3", s3)]
 }
 
@@ -54,8 +54,9 @@ fn md5_like(bytes: &[u8]) -> String {
 #[test]
 fn the_same_film_through_both_stores_whole_and_in_parts() {
     let film = std::fs::read(samples().join(SAMPLE)).unwrap();
-    let servers = servers("same-film");
-    let whole: Vec<String> = servers.iter().map(|(_, server)| md5_like(&get(server.addr(), &format!("/media/{SAMPLE}"), &[]).body)).collect();
+    let servers = servers();
+    let whole: Vec<String> =
+        servers.iter().map(|(_, server)| md5_like(&get(server.addr(), &format!("/media/{SAMPLE}"), &[]).body)).collect();
     assert_eq!(whole, [md5_like(&film), md5_like(&film)]);
 
     let mut clients = servers.each_ref().map(|(name, server)| (*name, Client::new(server.addr())));
@@ -76,7 +77,7 @@ fn the_same_film_through_both_stores_whole_and_in_parts() {
 
 #[test]
 fn ffprobe_and_ffmpeg_read_and_seek() {
-    for (name, server) in servers("ffmpeg") {
+    for (name, server) in servers() {
         let url = url(server.addr());
         let duration = run("ffprobe", &["-v", "error", "-show_entries", "format=duration", "-of", "csv=p=0", &url]);
         let duration: f64 = duration.trim().parse().unwrap();
@@ -95,7 +96,7 @@ fn ffprobe_and_ffmpeg_read_and_seek() {
 #[test]
 fn curl_wget_and_aria2c_fetch_and_resume() {
     let film = std::fs::read(samples().join(SAMPLE)).unwrap();
-    for (name, server) in servers("downloaders") {
+    for (name, server) in servers() {
         let url = url(server.addr());
         let folder = tempfile::tempdir().unwrap();
         let path = |file: &str| folder.path().join(file).to_str().unwrap().to_owned();
@@ -119,7 +120,7 @@ fn curl_wget_and_aria2c_fetch_and_resume() {
 
 #[test]
 fn what_safari_probes_with() {
-    for (name, server) in servers("safari") {
+    for (name, server) in servers() {
         let reply = get(server.addr(), &format!("/media/{SAMPLE}"), &["Range: bytes=0-1"]);
         assert_eq!((reply.status, reply.get("Content-Length")), (206, Some("2")), "{name}");
         assert!(reply.get("Content-Range").unwrap().starts_with("bytes 0-1/"), "{name}");

@@ -34,7 +34,7 @@ const USER: &str = "vidgate-tests";
 const LIFETIME: Duration = Duration::from_mins(1);
 
 /// How long MinIO may take to start: long, for a machine on which much else runs.
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// The running server.
 pub(crate) struct Minio {
@@ -168,7 +168,7 @@ fn binary() -> PathBuf {
     let path = path.expect("VIDGATE_TEST_MINIO, XDG_CACHE_HOME or HOME must be set to find MinIO");
     assert!(
         path.is_file(),
-        "the tests need a MinIO server, and there is none at {}: `make tools` builds it, or VIDGATE_TEST_MINIO names another",
+        "the tests need a MinIO server, and there is none at {}: tests/install.sh builds it, or VIDGATE_TEST_MINIO names another",
         path.display()
     );
     path

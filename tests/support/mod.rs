@@ -2,4 +2,39 @@
 
 pub(crate) mod broken_store;
 pub(crate) mod client;
+pub(crate) mod fake_s3;
+pub(crate) mod minio;
 pub(crate) mod server;
+
+use std::time::{Duration, Instant};
+
+/// Bytes in which each position can be told from its neighbours, and each `seed` from the others.
+pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        // xorshift64: enough to make no two blocks alike.
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Polls until `done` gives something.
+///
+/// # Panics
+/// After `limit`, saying what was waited for.
+#[track_caller]
+pub(crate) fn wait_for<T>(what: &str, limit: Duration, mut done: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(value) = done() {
+            return value;
+        }
+        assert!(start.elapsed() < limit, "waited {limit:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -173,3 +173,29 @@ fn open_by_walk(root: BorrowedFd<'_>, path: &str, flags: OFlags) -> Result<Owned
     // With O_PATH a link itself would be opened (open(2)); it is no regular file, so the caller's look at it refuses it.
     step(at.as_ref().map_or(root, |fd| fd.as_fd()), name, flags)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_failed_call_means() {
+        use ErrorKind::{NotFound, UpstreamForbidden, UpstreamUnavailable};
+        for (errno, want) in [
+            (Errno::ACCESS, UpstreamForbidden),
+            (Errno::PERM, UpstreamForbidden),
+            (Errno::NOENT, NotFound),
+            (Errno::NOTDIR, NotFound),
+            (Errno::LOOP, NotFound),
+            (Errno::XDEV, NotFound),
+            (Errno::NAMETOOLONG, NotFound),
+            (Errno::NXIO, NotFound),
+            (Errno::IO, UpstreamUnavailable),
+            (Errno::MFILE, UpstreamUnavailable),
+            (Errno::AGAIN, UpstreamUnavailable),
+            (Errno::STALE, UpstreamUnavailable),
+        ] {
+            assert_eq!(explain(errno, "open", "a.mp4").kind(), want, "{errno:?}");
+        }
+    }
+}

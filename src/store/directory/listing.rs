@@ -27,8 +27,7 @@ pub(super) type Found = (ObjectKey, Stat);
 /// The depth is bounded by the length of a key: a segment takes a byte and a slash.
 pub(super) fn find(root: &Root, query: &ListQuery, count_max: usize) -> Result<Vec<Found>, Error> {
     let mut walk = Walk { root, query, count_max, found: Vec::new() };
-    // No key has a control character, and the file system would take a NUL for a fault of ours.
-    if count_max > 0 && !query.prefix.chars().any(char::is_control) {
+    if count_max > 0 && query.can_match() {
         let folder = root.open_self().map_err(|errno| refuse(errno, ""))?;
         let _ = walk.folder(&folder, "")?;
     }
@@ -65,8 +64,8 @@ impl Walk<'_> {
         // Where the prefix names a directory below this one, nothing else in here can match, and nothing else is read.
         let rest = self.query.prefix.strip_prefix(base).unwrap_or("");
         if let Some((segment, _)) = rest.split_once('/') {
-            let is_listed = !segment.is_empty() && !segment.starts_with('.');
-            return if is_listed { self.sub_folder(folder.as_fd(), &format!("{base}{segment}/")) } else { go_on() };
+            let is_hidden = segment.starts_with('.');
+            return if is_hidden { go_on() } else { self.sub_folder(folder.as_fd(), &format!("{base}{segment}/")) };
         }
         for entry in self.entries(folder, base)? {
             let Ok(name) = OsString::from_vec(entry.sort_key).into_string() else { continue };

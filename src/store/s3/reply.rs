@@ -13,6 +13,9 @@ use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 /// How much of what the store says in its own words is repeated, in characters.
 const QUOTE_LEN_MAX: usize = 200;
 
+/// What a store says of a name, or of the beginning of names, that it cannot hold.
+const UNSPEAKABLE: [&str; 3] = ["KeyTooLongError", "XMinioInvalidObjectName", "XMinioInvalidResourceName"];
+
 /// What was asked, for the details of errors: `GET of the object "a.mp4"`. It never holds a URL.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
@@ -75,11 +78,15 @@ pub(super) fn check_span(request: &Request, fields: &HeaderMap, id: &ObjectId, r
 
 /// The error for a status that is not the one hoped for. `body` is what the store says of it, or the beginning of that.
 pub(super) fn refuse(request: &Request, status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Error {
-    let code = element(body, "Code").unwrap_or_default();
+    // MinIO says it to HEAD too, in a field of its own.
+    let code = element(body, "Code").or_else(|| text(fields, "x-minio-error-code").map(|code| quote(code.as_bytes())));
+    let code = code.unwrap_or_default();
     let kind = match status.as_u16() {
         401 | 403 => ErrorKind::UpstreamForbidden,
         404 if code == "NoSuchBucket" || request.method == "LIST" => return missing_bucket(&request.name_of_bucket(body)),
         404 => ErrorKind::NotFound,
+        // Names that MinIO cannot store, because its file system cannot: nothing of such a name can exist.
+        400 if UNSPEAKABLE.contains(&code.as_str()) => ErrorKind::NotFound,
         // 416 where the range is within the version asked for: the object is another, shorter one by now.
         412 | 416 => ErrorKind::Changed,
         _ => ErrorKind::UpstreamUnavailable,

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind};
 use crate::store::Span;
 
 /// How much is asked of ureq at once, in bytes: what its input buffer holds. A larger piece would be zeroed for nothing.
-const PIECE_LEN: usize = 128 * 1024;
+const PIECE_LEN: usize = 64 * 1024;
 
 /// An open body, and what is still to come of it.
 pub(super) struct BodySpan {

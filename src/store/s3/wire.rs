@@ -22,8 +22,9 @@ const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
 /// twenty fields of its own.
 const HEAD_LEN_MAX: usize = 32 * 1024;
 
-/// The buffer of a connection for what comes, in bytes: one read of the socket. Measured against MinIO; see vendor-notes/ureq.md.
-const INPUT_LEN: usize = 128 * 1024;
+/// The buffer of a connection for what comes, in bytes: one read of the socket. 128 and 256 KiB were no faster against MinIO
+/// (vendor-notes/ureq.md), and each idle connection keeps its buffers.
+const INPUT_LEN: usize = 64 * 1024;
 
 /// The buffer of a connection for what goes, in bytes. It holds a request head: a URL with a key of 1024 bytes, each escaped, and
 /// a session token. ureq's default of 128 KiB would be kept by each idle connection for nothing.
