@@ -9,6 +9,7 @@
 //! of what its pace is. The numbers of the server are read from `/proc`, so they are there on Linux only.
 
 #![allow(unsafe_code, reason = "registering sockets with the poller")]
+#![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
@@ -56,9 +57,10 @@ fn main() {
 
     let before = usage(&pids);
     let started = Instant::now();
-    let mut viewers = open(addr, &path, film_len, count);
+    let poller = Poller::new().expect("a poller");
+    let mut viewers = open(&poller, addr, &path, film_len, count);
     let mut peak = before;
-    watch(&mut viewers, pace, started, lasts, || peak = usage(&pids));
+    watch(&poller, &mut viewers, pace, started, lasts, || peak = usage(&pids));
     let after = usage(&pids);
 
     for viewer in &mut viewers {
@@ -69,6 +71,7 @@ fn main() {
             viewer.lost = Some("too slow");
         }
     }
+    drop(poller);
     report(&viewers, pace, before, peak, after);
 }
 
@@ -91,9 +94,10 @@ fn film_len(addr: SocketAddr, path: &str) -> u64 {
     range.and_then(|len| len.parse().ok()).unwrap_or_else(|| panic!("no range of this URL: {answer}"))
 }
 
-/// Connects all viewers and sends their requests. Connecting does not wait.
-fn open(addr: SocketAddr, path: &str, film_len: u64, count: usize) -> Vec<Viewer> {
+/// Connects all viewers and sends their requests, and looks for first bytes meanwhile.
+fn open(poller: &Poller, addr: SocketAddr, path: &str, film_len: u64, count: usize) -> Vec<Viewer> {
     let mut viewers = Vec::with_capacity(count);
+    let mut events = Events::new();
     for number in 0..count {
         // Places all over the first half, so that there is enough to read behind each.
         let from = (number as u64).wrapping_mul(7_919_993) % (film_len / 2).max(1);
@@ -106,30 +110,41 @@ fn open(addr: SocketAddr, path: &str, film_len: u64, count: usize) -> Vec<Viewer
         let sent = connected.map_err(io::Error::from).and_then(|()| stream.write_all(request.as_bytes()));
         stream.set_nonblocking(true).expect("a non-blocking socket");
         let lost = sent.is_err().then_some("refused");
+        // SAFETY: the viewers are dropped behind the poller, at the end of main.
+        unsafe { poller.add(&stream, Event::readable(number)).expect("room in the poller") };
         viewers.push(Viewer { stream, asked_at: Instant::now(), first_byte: None, received: 0, lost });
+        if number % 50 == 0 {
+            note_first_bytes(poller, &mut events, &mut viewers, Duration::ZERO);
+        }
     }
     viewers
 }
 
-/// Reads at the viewers' pace until the time is up.
-fn watch(viewers: &mut [Viewer], pace: u64, started: Instant, lasts: Duration, mut at_half_time: impl FnMut()) {
-    let poller = Poller::new().expect("a poller");
-    for (key, viewer) in viewers.iter().enumerate() {
-        // SAFETY: the viewers outlive the poller, which is dropped at the end of this function.
-        unsafe { poller.add(&viewer.stream, Event::readable(key)).expect("room in the poller") };
+fn note_first_bytes(poller: &Poller, events: &mut Events, viewers: &mut [Viewer], wait: Duration) {
+    events.clear();
+    poller.wait(events, Some(wait)).expect("the poller works");
+    for event in events.iter() {
+        let viewer = &mut viewers[event.key];
+        viewer.first_byte.get_or_insert(viewer.asked_at.elapsed());
     }
+}
+
+/// Reads at the viewers' pace until the time is up.
+fn watch(
+    poller: &Poller,
+    viewers: &mut [Viewer],
+    pace: u64,
+    started: Instant,
+    lasts: Duration,
+    mut at_half_time: impl FnMut(),
+) {
     let mut events = Events::new();
     let mut buf = vec![0; 1024 * 1024];
     let mut next_tick = started + TICK;
     let mut half_time = false;
     while started.elapsed() < lasts {
-        events.clear();
         let wait = next_tick.saturating_duration_since(Instant::now());
-        poller.wait(&mut events, Some(wait)).expect("the poller works");
-        for event in events.iter() {
-            let viewer = &mut viewers[event.key];
-            viewer.first_byte.get_or_insert(viewer.asked_at.elapsed());
-        }
+        note_first_bytes(poller, &mut events, viewers, wait);
         if Instant::now() < next_tick {
             continue;
         }

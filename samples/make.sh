@@ -5,8 +5,8 @@
 #   sh samples/make.sh [OUTPUT]
 #
 # Needs: ffmpeg with libx264, aac and drawtext, and DejaVu Sans (Debian: apt-get install ffmpeg fonts-dejavu-core).
-# The same ffmpeg build gives the same bytes: one thread for the filters and one for the encoder (with more, ffmpeg 5.1 gave
-# other bytes on each run), and no clock and no version is written. It takes about a minute.
+# The same ffmpeg build gives the same bytes: nothing runs in parallel, and no clock and no version is written. It takes about
+# a minute.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
@@ -111,16 +111,21 @@ sound="aevalsrc=exprs=$tune:s=44100:d=$seconds,aecho=0.9:0.6:120|230:0.22|0.12,v
 sound="$sound,afade=t=in:d=0.2,afade=t=out:st=$((seconds - 1)):d=1,aformat=sample_fmts=fltp:channel_layouts=stereo"
 
 # --- Putting it together -----------------------------------------------------------------------------------------------
-# A keyframe every second makes each second a good place to seek to; +faststart puts the index in front.
+# A keyframe every second makes each second a good place to seek to; +faststart puts the index in front. Picture and sound
+# are coded apart: in one run, ffmpeg 5.1 gave a few frames of other bytes (to the eye the same) from time to time.
+video=$out.video.mp4
 part=$out.part.mp4
-trap 'rm -f -- "$part"' EXIT
+trap 'rm -f -- "$video" "$part"' EXIT
 ffmpeg -hide_banner -loglevel error -nostdin -y -filter_threads 1 -filter_complex_threads 1 \
-    -f lavfi -i "$sound" -filter_complex "$picture" -map '[picture]' -map 0:a -t "$seconds" \
+    -filter_complex "$picture" -map '[picture]' -t "$seconds" \
     -c:v libx264 -profile:v high -level 3.1 -pix_fmt yuv420p -preset slower -tune animation -crf 20 \
     -g "$fps" -keyint_min "$fps" -sc_threshold 0 -threads:v 1 \
     -colorspace smpte170m -color_primaries bt709 -color_trc bt709 -color_range tv \
+    -fflags +bitexact -flags:v +bitexact "$video"
+ffmpeg -hide_banner -loglevel error -nostdin -y -filter_threads 1 \
+    -i "$video" -f lavfi -i "$sound" -map 0:v -map 1:a -t "$seconds" -c:v copy \
     -c:a aac -b:a 96k -ar 44100 -ac 2 \
-    -fflags +bitexact -flags:v +bitexact -flags:a +bitexact -map_metadata -1 \
+    -fflags +bitexact -flags:a +bitexact -map_metadata -1 \
     -metadata title='vidgate sample' -metadata:s:a:0 language=und \
     -movflags +faststart "$part"
 

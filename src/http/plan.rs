@@ -3,6 +3,8 @@
 //! In scope: preconditions and range, put together in the order of RFC 9110 section 13.2.2, and the fields of the answer. Not in
 //! scope: fetching the metadata or the bytes.
 
+use std::time::{Duration, SystemTime};
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::error::{Error, ErrorKind};
@@ -74,8 +76,14 @@ pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Optio
 /// The fields that a 304 has as well (RFC 9110 section 15.4.5).
 fn add_validators(response: &mut Response, meta: &ObjectMeta) {
     response.field("ETag", meta.id.etag.as_str());
-    response.field("Last-Modified", &httpdate::fmt_http_date(meta.last_modified));
+    response.field("Last-Modified", &http_date(meta.last_modified));
     response.field("Cache-Control", meta.cache_control.as_deref().unwrap_or("private, max-age=0, must-revalidate"));
+}
+
+/// An HTTP date. A time that it cannot say (before 1970, behind 9999) becomes the nearest that it can.
+fn http_date(time: SystemTime) -> String {
+    let last = SystemTime::UNIX_EPOCH + Duration::from_secs(253_402_300_799);
+    httpdate::fmt_http_date(time.clamp(SystemTime::UNIX_EPOCH, last))
 }
 
 /// Media types that a browser runs scripts of when it shows them.
@@ -110,8 +118,6 @@ fn attachment(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::object::{ETag, ObjectId, ObjectKey};
 
@@ -183,6 +189,17 @@ mod tests {
         assert_eq!(response.get("Cache-Control"), Some("public, max-age=60"));
         assert_eq!(response.get("Content-Security-Policy"), Some("sandbox; default-src 'none'"));
         assert_eq!(response.get("Content-Disposition"), None);
+    }
+
+    #[test]
+    fn times_that_http_cannot_say() {
+        let year_10_000 = Duration::from_secs(253_402_300_799) + Duration::from_secs(1);
+        for (time, want) in [
+            (SystemTime::UNIX_EPOCH - Duration::from_secs(1), "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (SystemTime::UNIX_EPOCH + year_10_000, "Fri, 31 Dec 9999 23:59:59 GMT"),
+        ] {
+            assert_eq!(http_date(time), want);
+        }
     }
 
     #[test]

@@ -83,6 +83,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "the rows read better")]
     fn check(value: &str, size: u64, want: Wanted) {
         assert_eq!(resolve(Some(value), size), want, "{value:?} of {size}");
     }

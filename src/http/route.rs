@@ -145,6 +145,7 @@ mod tests {
     }
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "the rows read better")]
     fn check(path: &str, want: Result<Route, ErrorKind>) {
         assert_eq!(resolve(path).map_err(|error| error.kind()), want, "{path}");
     }

@@ -29,7 +29,8 @@ const SPAN_LEN_MAX: u64 = 16 * 1024 * 1024;
 /// The span after a pause, in bytes: a viewer that was slower than its socket takes about as much as that has room for.
 const SPAN_LEN_RESUMED: Range<u64> = 128 * 1024..512 * 1024;
 
-/// How many spans may be open before streams that wait give theirs up. Each costs a connection to the store and a buffer or two.
+/// How many spans may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
+/// a buffer or two.
 const SPANS_KEPT_MAX: usize = 64;
 
 /// Where slices come from.
@@ -108,10 +109,9 @@ impl Chunks {
         self.span.is_some()
     }
 
-    /// Whether the open read may be kept while the stream waits: not where another costs nothing, and not where too many are
-    /// kept already.
+    /// Whether the open read may be kept while the stream waits: not where too many are kept already.
     pub(crate) fn may_hold(&self) -> bool {
-        !self.source.store.is_local() && self.source.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
+        self.source.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
     }
 
     /// Gives up the open read, and the last `unsent` bytes that were yielded: they will be yielded again. What the viewer took

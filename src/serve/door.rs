@@ -160,12 +160,12 @@ impl Door {
                     if let Err(error) = self.lanes.send() {
                         log::error!("a lane to the listener broke: {error}");
                         if let Some(connection) = self.lot.take_handover(id) {
-                            self.refuse(connection, ErrorKind::Busy.into(), now);
+                            self.refuse(connection, &ErrorKind::Busy.into(), now);
                         }
                     }
                     return;
                 }
-                Outcome::Reject(kind, why) => return self.refuse(connection, Error::new(kind, why), now),
+                Outcome::Reject(kind, why) => return self.refuse(connection, &Error::new(kind, why), now),
                 Outcome::Incomplete => {}
             }
             match connection.receive(scratch, now) {
@@ -193,13 +193,13 @@ impl Door {
         match waiting {
             // RFC 9110 section 15.5.9; where no byte of a request came there is nothing to answer.
             Waiting::Request(connection) if connection.has_collected() => {
-                self.refuse(connection, ErrorKind::RequestTimeout.into(), now);
+                self.refuse(connection, &ErrorKind::RequestTimeout.into(), now);
             }
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
             Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
             Waiting::Handover(connection) => {
                 log::error!("the listener lost a request of {}", connection.peer);
-                self.refuse(connection, ErrorKind::Busy.into(), now);
+                self.refuse(connection, &ErrorKind::Busy.into(), now);
             }
             Waiting::Request(_) | Waiting::Goodbye(..) => {}
         }
@@ -207,9 +207,9 @@ impl Door {
 
     /// Answers with an error and closes. The answer is far smaller than an empty send buffer; a client that has filled it with
     /// answers it does not read gets none.
-    fn refuse(&self, connection: Connection, error: Error, now: Instant) {
+    fn refuse(&self, connection: Connection, error: &Error, now: Instant) {
         log::debug!("{} is refused: {}", connection.peer, error);
-        let mut response = Response::with_error(&error);
+        let mut response = Response::with_error(error);
         self.work.handler.cors.mark(None, &mut response);
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);

@@ -150,12 +150,12 @@ fn rfc_3339(time: SystemTime) -> String {
     timestamp.unwrap_or_default().to_string()
 }
 
-fn page(page: &web::Page) -> Response {
-    let mut response = Response::with_bytes(200, "text/html; charset=utf-8", page.html);
-    response.field("Content-Security-Policy", page.content_security_policy);
-    response.field("Cache-Control", "no-cache");
-    response.field("Referrer-Policy", "no-referrer");
-    response.field("X-Content-Type-Options", "nosniff");
+fn page(page: &web::Asset) -> Response {
+    let mut response = Response::new(200);
+    for (name, value) in page.headers() {
+        response.field(name, value);
+    }
+    response.body = Body::Bytes(Bytes::from_static(page.body));
     response
 }
 

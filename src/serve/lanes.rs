@@ -8,6 +8,7 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,8 +63,8 @@ impl Listener {
     }
 }
 
-/// Takes a request apart. It is dropped here, and at once: the listener answers dropped requests in the order in which they came,
-/// so one that is kept would hold up all those behind it.
+/// Takes a request apart. Its writer is dropped without a word: dropping the request itself would format a 500, and wait with it
+/// until every earlier request of the lane is answered.
 fn parts(request: tiny_http::Request) -> Option<(usize, Request)> {
     let mut connection = None;
     let mut fields = Vec::with_capacity(request.headers().len());
@@ -76,7 +77,9 @@ fn parts(request: tiny_http::Request) -> Option<(usize, Request)> {
         }
     }
     let fields = fields.into_iter().collect();
-    Some((connection?, Request { method: request.method().as_str().to_owned(), target: request.url().to_owned(), fields }))
+    let parts = Request { method: request.method().as_str().to_owned(), target: request.url().to_owned(), fields };
+    drop(request.into_writer());
+    Some((connection?, parts))
 }
 
 /// The near end of the lanes: takes the heads. It belongs to the door.
@@ -100,9 +103,9 @@ pub(crate) fn open(poller: &Arc<Poller>, last_key: usize) -> Result<(Lanes, List
         let what = what.to_owned();
         move |error: io::Error| Error::new(ErrorKind::Internal, what).with_source(error)
     };
-    // Readable by its owner only, as tempfile makes directories.
     let directory = tempfile::Builder::new()
         .prefix("vidgate-")
+        .permissions(std::fs::Permissions::from_mode(0o700))
         .tempdir()
         .map_err(failed("cannot make a private directory for the listener"))?;
     let path = directory.path().join("lanes");

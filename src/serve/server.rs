@@ -27,7 +27,7 @@ const BACKLOG: i32 = 4096;
 /// what the path and the client take. So a viewer who reads slowly holds little in the kernel, a burst of new ones does not wait
 /// behind bulk, and one who reads fast over a long path is held back by nothing (tcp(7), `TCP_NOTSENT_LOWAT`).
 #[cfg(target_os = "linux")]
-const NOT_SENT_LEN: u32 = 128 * 1024;
+const NOT_SENT_LEN: u32 = 256 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: u64 = 256;
 

@@ -81,10 +81,6 @@ impl Directory {
 }
 
 impl Store for Directory {
-    fn is_local(&self) -> bool {
-        true
-    }
-
     fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
         let (_, stat) = self.open_file(key)?;
         Ok(ObjectMeta {

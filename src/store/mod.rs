@@ -40,12 +40,6 @@ pub trait Store: Send + Sync + 'static {
     /// As rules 2 and 6 say.
     fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error>;
 
-    /// Whether opening and reading cost so little that a stream which waits gives its span up at once, and opens another when it
-    /// goes on. A store on the other end of a network says no, and keeps the span open for a moment.
-    fn is_local(&self) -> bool {
-        false
-    }
-
     /// One page of what there is.
     ///
     /// # Errors

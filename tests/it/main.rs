@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod browser;
 mod cli;
 mod cli_serve;
 mod connections;
@@ -11,3 +12,6 @@ mod store_contract;
 mod store_directory;
 mod store_s3;
 mod streaming;
+mod tidy;
+mod tiny_http_facts;
+mod vendor_facts;

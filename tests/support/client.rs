@@ -142,7 +142,7 @@ impl Client {
 
     /// How many bytes came; 0 where the server closed, in whatever way.
     fn receive(&mut self) -> usize {
-        let mut buf = [0; 65536];
+        let mut buf = vec![0; 65536];
         match self.stream.read(&mut buf) {
             Ok(length) => {
                 self.received.extend_from_slice(&buf[..length]);

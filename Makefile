@@ -1,0 +1,35 @@
+# Everything a developer or a machine runs here. `make run` needs cargo and nothing else.
+
+.PHONY: run build test check audit sample clean
+
+# Serves samples/ at http://127.0.0.1:3001, with no account and no setting.
+run: build
+	./target/release/vidgate serve
+
+# The release binary, target/release/vidgate.
+build:
+	cargo build --release --locked
+
+# All the tests, after installing what they need. Leaves nothing running.
+test:
+	tests/install.sh
+	tests/run.sh
+
+# Format, lints and documentation: any warning is an error.
+check:
+	cargo fmt --check
+	cargo clippy --all-targets --all-features --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+
+# Licences, sources and known vulnerabilities of all dependencies (deny.toml). Needs github.com for the advisories.
+audit:
+	@command -v cargo-deny >/dev/null || { echo 'make audit needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 1; }
+	cargo deny --locked check
+
+# Makes the sample video in samples/ anew.
+sample:
+	samples/make.sh
+
+# Removes what was built; what tests/install.sh installed stays.
+clean:
+	cargo clean

@@ -1,0 +1,87 @@
+#!/usr/bin/env bash
+# Installs what the tests need and this machine lacks; takes a moment when everything is there.
+# MinIO goes into the user's cache, programs come from Debian's packages, JavaScript packages into tests/e2e.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# The newest MinIO on Go's module proxy: the project's release tags are not version numbers, so it has only this form.
+minio=v0.0.0-20260212201848-7aac2a2c5b7c
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
+
+# Debian package:program, for all that the tests call.
+packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock)
+
+say() { printf '%-12s %-11s %s\n' "$@"; }
+die() { echo "tests/install.sh: $*" >&2; exit 1; }
+has() { command -v "$1" >/dev/null; }
+
+install_packages() {
+    local missing=() programs=() entry package program
+    for entry in "${packages[@]}"; do
+        package=${entry%:*} program=${entry#*:}
+        if has "$program"; then
+            say "$package" present "$(dpkg-query -W -f '${Version}' "$package" 2>/dev/null || command -v "$program")"
+        else
+            missing+=("$package") programs+=("$program")
+        fi
+    done
+    [ ${#missing[@]} -gt 0 ] || return 0
+    has apt-get || die "these programs are missing, and this is no Debian system to install them on: ${programs[*]}"
+    local install="apt-get install -y --no-install-recommends ${missing[*]}"
+    [ "$(id -u)" = 0 ] || die "missing: ${programs[*]}. Run: sudo apt-get update && sudo $install"
+    for package in "${missing[@]}"; do say "$package" installing; done
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -q update
+    # shellcheck disable=SC2086 # the words of a command
+    $install
+    for program in "${programs[@]}"; do has "$program" || die "$program is still missing after: $install"; done
+}
+
+# The binary has its version in its name, and gets that name only when it is whole and runs.
+install_minio() {
+    local bin=$cache/bin state=present
+    if [ ! -x "$bin/minio-$minio" ]; then
+        has go || die "Go is missing: the tests build their MinIO with it (https://go.dev/dl/)"
+        say minio installing "$minio"
+        state=installed
+        rm -rf "$bin/new"
+        GOBIN=$bin/new go install "github.com/minio/minio@$minio"
+        "$bin/new/minio" --version >/dev/null
+        mv -f "$bin/new/minio" "$bin/minio-$minio"
+        rm -r "$bin/new"
+    fi
+    # `minio` is a link to the pinned one, changed in one step.
+    ln -sfn "minio-$minio" "$bin/minio.new"
+    mv -f "$bin/minio.new" "$bin/minio"
+    say minio $state "$minio"
+}
+
+# The copy of the lock file that npm installed from is written last, so it stands for a whole installation.
+install_npm() {
+    local stamp=node_modules/.installed-lock state=present
+    [ -e tests/e2e/package.json ] || { say tests/e2e none "no JavaScript packages in this tree"; return; }
+    has node && has npm || die "node and npm are missing: the browser tests need Node.js 18 or newer"
+    local node
+    node=$(node -p process.versions.node)
+    [ "${node%%.*}" -ge 18 ] || die "Node.js $node is too old: the browser tests need 18 or newer"
+    say node present "$node"
+    cd tests/e2e
+    if ! cmp -s package-lock.json $stamp; then
+        say tests/e2e installing
+        npm ci --ignore-scripts --no-audit --no-fund
+        cp package-lock.json $stamp
+        state=installed
+    fi
+    say tests/e2e $state "$(node -p 'Object.keys(require("./package-lock.json").packages).length - 1') packages"
+}
+
+has cargo || die "cargo is missing: install Rust (https://rustup.rs)"
+version=$(cargo --version) || die "cargo is here and does not run"
+say cargo present "${version#cargo }"
+mkdir -p "$cache/bin"
+exec 9>"$cache/install.lock"
+# On Debian flock is always there; elsewhere its absence is about to be told.
+if has flock; then flock 9; fi
+install_packages
+install_minio
+install_npm

@@ -1,0 +1,12 @@
+//! What we rely on in the smaller dependencies, one file for each: `vendor-notes/` says why it matters.
+
+mod bytes;
+mod httparse;
+mod httpdate;
+mod num_cpus;
+mod percent_encoding;
+mod polling;
+mod rustix;
+mod serde_json;
+mod tempfile;
+mod threadpool;
