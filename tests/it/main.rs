@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bad_store;
 mod browser;
 mod cli;
 mod cli_serve;
