@@ -12,15 +12,19 @@ use std::io::{self, IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{self, ExitCode};
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::Duration;
 use std::{env, fs, thread};
 
 use clap::{Arg, ArgMatches, Command, value_parser};
-use log::{info, warn};
+use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vidgate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting, Sources};
-use vidgate::{Server, logging};
+use vidgate::{Server, Vitals, logging};
+
+/// How often it is looked whether the server still works.
+const VITALS_EVERY: Duration = Duration::from_secs(5);
 
 /// Why the program ends before, or other than, a server that was told to stop.
 #[derive(Debug)]
@@ -77,14 +81,31 @@ pub(crate) fn serve(config: &Config) -> Result<(), Stop> {
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| failed("cannot listen for signals", &error))?;
     let server = Server::start(config).map_err(|error| Stop::Failed(error.chain()))?;
     announce(server.addr());
-    // The thread of the signals ends with the process only, so there is always a first signal to wait for.
-    let signal = watch(signals).recv().unwrap_or(SIGTERM);
+    let signal = wait(&watch(signals), server.vitals());
     info!("signal {signal}: no new connections, streams may go on for {:?}", config.drain_timeout);
     server.drain();
     if !server.wait_drained(config.drain_timeout) {
         warn!("streams were still open after {:?} and are cut", config.drain_timeout);
     }
     Ok(())
+}
+
+/// Waits for the first signal. A server that stopped meanwhile ends the process at once: to stop it properly, one would have to
+/// wait for what no longer moves.
+fn wait(signals: &Receiver<i32>, mut vitals: Vitals) -> i32 {
+    loop {
+        match signals.recv_timeout(VITALS_EVERY) {
+            Ok(signal) => return signal,
+            // The thread of the signals ends with the process only.
+            Err(RecvTimeoutError::Disconnected) => return SIGTERM,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Err(error) = vitals.check() {
+                    error!("{error}");
+                    process::exit(1);
+                }
+            }
+        }
+    }
 }
 
 /// Writes the start line. A closed standard output is no reason not to serve.

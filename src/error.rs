@@ -40,6 +40,8 @@ pub enum ErrorKind {
     RangeNotSatisfiable,
     /// The request head is longer, or has more fields, than we read (RFC 6585 section 5).
     HeadTooLarge,
+    /// This client has as many streams as it may (RFC 6585 section 4).
+    TooManyStreams,
     /// A transfer coding other than `chunked` (RFC 9112 section 6.1).
     NotImplemented,
     /// An HTTP version other than 1.0 and 1.1 (RFC 9110 section 15.6.6).
@@ -78,6 +80,7 @@ impl ErrorKind {
             Self::RangeNotSatisfiable => {
                 (416, "range_not_satisfiable", Client, "the range starts behind the end of the object")
             }
+            Self::TooManyStreams => (429, "too_many_streams", Client, "this client has as many streams as it may have"),
             Self::HeadTooLarge => (431, "bad_request", Client, "the request head is too large"),
             Self::NotImplemented => (501, "bad_request", Client, "the only transfer coding known here is chunked"),
             Self::VersionNotSupported => (505, "bad_request", Client, "only HTTP/1.0 and HTTP/1.1 are spoken here"),

@@ -15,14 +15,20 @@ use crate::config::LogFormat;
 /// Our own targets: the library and the binary are both called so, and their modules start so.
 const OURS: &str = env!("CARGO_CRATE_NAME");
 
-/// Sends the records of the `log` crate to standard error from now on. `RUST_LOG` is not read.
+/// Sends the records of the `log` crate, and panics, to standard error from now on. `RUST_LOG` is not read.
 ///
 /// Our own records are written up to `level`; those of other crates see [`others_level`].
 ///
 /// # Errors
 /// Where the process has a logger already.
 pub fn init(level: LevelFilter, format: LogFormat) -> Result<(), SetLoggerError> {
-    builder(level, format).try_init()
+    builder(level, format).try_init()?;
+    // The place of a panic is a line like any other, and not several on a stream that may be JSON.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        log::error!("panic at {place}: {}", panic.payload_as_str().unwrap_or("no message"));
+    }));
+    Ok(())
 }
 
 /// Up to which level the records of other crates are written: warnings, or all but the finest where we are asked for detail.

@@ -24,6 +24,7 @@ mod table;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use errors::{ConfigErrors, Problem};
@@ -56,6 +57,10 @@ pub struct Config {
     pub workers_per_core: usize,
     /// Connections held at once; `None` goes by the limit of open files.
     pub connections_max: Option<usize>,
+    /// Streams at once, in all; 0 is no limit.
+    pub streams_max: usize,
+    /// Streams at once for one client address; 0 is no limit.
+    pub streams_per_ip_max: usize,
     /// How long a whole request head may take.
     pub header_timeout: Duration,
     /// How long a kept-alive connection may pause between two requests.
@@ -64,6 +69,12 @@ pub struct Config {
     pub stall_timeout: Duration,
     /// How long streams may go on once the server drains.
     pub drain_timeout: Duration,
+    /// Bytes a second of each stream, after its burst; `None` as many as there can be.
+    pub rate: Option<u64>,
+    /// Bytes that a stream gets before its rate counts.
+    pub burst: u64,
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
     /// Which sites' pages may read the answers.
     pub cors: CorsOrigins,
     /// How much of our own is logged.

@@ -4,9 +4,11 @@
 //! from, and how settings depend on one another. Everything here is a pure function; a text arrives as it was written, not
 //! trimmed, so that a stray space is told and not guessed at.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use ipnet::IpNet;
 
 use super::CorsOrigins;
 
@@ -25,6 +27,8 @@ const CONNECTIONS_MAX: u64 = 1_000_000;
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// The longest host name (RFC 1035 section 2.3.4).
 const HOST_LEN_MAX: usize = 253;
+/// The slowest that a stream is paced, in bytes a second: slower is no film, and a read of the store for every few bytes.
+const RATE_MIN: u64 = 4 * 1024;
 
 /// An IP address, bare or in the brackets of a URL, or a host name. The brackets are taken off.
 pub(super) fn host(text: &str) -> Parsed<String> {
@@ -177,6 +181,33 @@ pub(super) fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Parsed<T> {
         let words: Vec<_> = words.iter().map(|(word, _)| *word).collect();
         format!("one of {}", words.join(", "))
     })
+}
+
+/// A number of things, 0 for no limit.
+pub(super) fn count(text: &str) -> Parsed<usize> {
+    let count = digits(text).and_then(|count| usize::try_from(count).ok());
+    count.ok_or_else(|| "a whole number, 0 for no limit".to_owned())
+}
+
+/// Bytes a second; `off` for as many as there can be.
+pub(super) fn rate(text: &str) -> Parsed<Option<u64>> {
+    if text.eq_ignore_ascii_case("off") {
+        return Ok(None);
+    }
+    let rate = size(text).filter(|rate| *rate >= RATE_MIN);
+    rate.map(Some).ok_or_else(|| "off, or a size of at least 4KiB (a second), in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// Bytes, 0 included.
+pub(super) fn burst(text: &str) -> Parsed<u64> {
+    size(text).ok_or_else(|| "a size in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// A comma list of networks; an address is the network of itself.
+pub(super) fn networks(text: &str) -> Parsed<Vec<IpNet>> {
+    let network = |text: &str| text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    let networks = text.split(',').map(str::trim).map(network).collect::<Option<_>>();
+    networks.ok_or_else(|| "addresses or networks with commas between, such as 10.0.0.0/8,192.0.2.1".to_owned())
 }
 
 /// A size in bytes: a number, with or without a unit.

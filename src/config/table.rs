@@ -228,6 +228,26 @@ pub const SETTINGS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        variables: &["VIDGATE_MAX_STREAMS"],
+        flag: "max-streams",
+        preset: Preset::Text("0"),
+        value_name: "COUNT",
+        help: "Streams at once, in all; 0 is no limit; above: 503",
+        heading: LIMITS,
+        read: |draft, text| parse::count(text).map(|count| draft.config.streams_max = count),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_MAX_STREAMS_PER_IP"],
+        flag: "max-streams-per-ip",
+        preset: Preset::Text("0"),
+        value_name: "COUNT",
+        help: "Streams at once for one address; 0 is no limit; above: 429; a seeking player has two or three for a moment",
+        heading: LIMITS,
+        read: |draft, text| parse::count(text).map(|count| draft.config.streams_per_ip_max = count),
+        ..ROW
+    },
+    Setting {
         variables: &["VIDGATE_HEADER_TIMEOUT"],
         flag: "header-timeout",
         preset: Preset::Text("10s"),
@@ -265,6 +285,36 @@ pub const SETTINGS: &[Setting] = &[
         help: "How long streams may go on after SIGTERM or SIGINT",
         heading: LIMITS,
         read: |draft, text| parse::timeout(text).map(|limit| draft.config.drain_timeout = limit),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_RATE"],
+        flag: "rate",
+        preset: Preset::Text("off"),
+        value_name: "SIZE",
+        help: "Bytes a second of each stream after the burst, or off",
+        heading: STREAMING,
+        read: |draft, text| parse::rate(text).map(|rate| draft.config.rate = rate),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_BURST"],
+        flag: "burst",
+        preset: Preset::Text("8MiB"),
+        value_name: "SIZE",
+        help: "What a stream gets at full speed before its rate counts",
+        heading: STREAMING,
+        read: |draft, text| parse::burst(text).map(|burst| draft.config.burst = burst),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_TRUSTED_PROXIES"],
+        flag: "trusted-proxies",
+        preset: Preset::Unset,
+        value_name: "NETWORKS",
+        help: "Proxies whose X-Forwarded-For is believed: a comma list of addresses and CIDR networks",
+        heading: LIMITS,
+        read: |draft, text| parse::networks(text).map(|networks| draft.config.trusted_proxies = networks),
         ..ROW
     },
     Setting {

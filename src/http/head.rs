@@ -21,8 +21,8 @@ pub const TARGET_LEN_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 
 /// The fields that a handler reads; the others are not handed on. Lower case, in the order of their first use.
-pub const FIELDS_USED: [&str; 7] =
-    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "origin"];
+pub const FIELDS_USED: [&str; 8] =
+    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "origin", "x-forwarded-for"];
 
 /// The field in which a head that is handed on names its connection. Only the door writes it.
 pub const CONNECTION_ID: &str = "x-vidgate-connection";

@@ -2,6 +2,7 @@
 
 pub mod conditional;
 pub mod cors;
+pub mod forwarded;
 pub mod head;
 pub mod plan;
 pub mod range;

@@ -81,7 +81,7 @@ impl Response {
     pub fn with_error(error: &Error) -> Self {
         let body = json!({"error": {"code": error.kind().code(), "message": error.public_message()}});
         let mut response = Self::with_json(error.kind().status(), &body);
-        if error.kind() == ErrorKind::Busy {
+        if matches!(error.kind(), ErrorKind::Busy | ErrorKind::TooManyStreams) {
             response.field("Retry-After", "1");
         }
         response

@@ -42,6 +42,11 @@ impl Route {
         "GET, HEAD, OPTIONS"
     }
 
+    /// Whether answering it asks the store, and may wait for that.
+    pub const fn asks_store(&self) -> bool {
+        matches!(self, Self::Bytes(_) | Self::List | Self::Entry(_))
+    }
+
     /// The route's name in logs and metrics: one of a few, never a part of the request.
     pub const fn name(&self) -> &'static str {
         match self {

@@ -114,6 +114,16 @@ impl Chunks {
         self.source.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
     }
 
+    /// How many bytes are left to be yielded.
+    pub(crate) fn len_left(&self) -> u64 {
+        self.left.end - self.left.start
+    }
+
+    /// The next slice is at most so long; at least a byte.
+    pub(crate) fn limit_next(&mut self, len_max: usize) {
+        self.slice_len = self.slice_len.min(len_max.max(1));
+    }
+
     /// Gives up the open read, and the last `unsent` bytes that were yielded: they will be yielded again. What the viewer took
     /// since the last pause tells how much it will take after this one, so that the next span fits.
     pub(crate) fn pause(&mut self, unsent: usize) -> Option<OpenSpan> {

@@ -12,9 +12,9 @@ use crate::http::response::Persistence;
 use crate::serve::lot::Lot;
 use crate::serve::socket::{Received, Registered, receive, send};
 
-/// How many bytes are read at once while a head is collected. More than the longest head would only be held for a client that
-/// sends its next requests before it has the answer.
-pub(crate) const READ_LEN: usize = 16 * 1024;
+/// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
+/// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
+pub(crate) const READ_LEN: usize = 4 * 1024;
 
 /// A connection, owned by whoever does something with it at the moment: the lot, the door, or a thread of the pool. Dropping it
 /// closes it.
@@ -121,6 +121,16 @@ impl Connection {
     /// Asks for one event: see [`Registered`].
     pub(crate) fn want_read(&self) -> std::io::Result<()> {
         self.socket.want_read()
+    }
+
+    /// How many bytes are held of requests that are not complete, or whose turn has not come.
+    pub(crate) fn collected_len(&self) -> usize {
+        self.inbox.capacity()
+    }
+
+    /// Asks for one event: see [`Registered`].
+    pub(crate) fn want_nothing(&self) -> std::io::Result<()> {
+        self.socket.want_nothing()
     }
 
     /// Asks for one event: see [`Registered`].

@@ -20,6 +20,7 @@ use crate::serve::connection::{Connection, READ_LEN, RequestFacts};
 use crate::serve::lanes::{LANES, Lanes};
 use crate::serve::lot::{Lot, Waiting};
 use crate::serve::socket::{Received, Registered};
+use crate::serve::vitals::Pulse;
 use crate::serve::work::Work;
 
 /// The poller's key of the listening socket. Connections have small numbers, and `usize::MAX` is the poller's own.
@@ -28,6 +29,8 @@ pub(crate) const LISTENER_KEY: usize = usize::MAX - 1;
 pub(crate) const LANE_KEY: usize = usize::MAX - 2;
 /// How many connections are accepted before the others are looked at again.
 const ACCEPTS_MAX: usize = 256;
+/// How often the lanes are probed.
+const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// How long nothing is accepted after the process ran out of descriptors or memory for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -47,8 +50,9 @@ pub(crate) struct Door {
     pub(crate) lot: Arc<Lot>,
     pub(crate) work: Arc<Work>,
     pub(crate) signals: Arc<Signals>,
-    /// How many connections are held at most.
-    pub(crate) connections_max: usize,
+    pub(crate) pulse: Arc<Pulse>,
+    /// When the lanes are probed next.
+    pub(crate) probe_at: Instant,
     /// Nothing is accepted before this time.
     pub(crate) accept_from: Option<Instant>,
 }
@@ -61,9 +65,9 @@ impl Door {
         self.listen();
         while !self.signals.stop.load(Ordering::Acquire) {
             events.clear();
-            let wakes_at = [self.lot.next_alarm(), self.accept_from].into_iter().flatten().min();
-            let timeout = wakes_at.map(|at| at.saturating_duration_since(Instant::now()));
-            if let Err(error) = self.poller.wait(&mut events, timeout) {
+            let wakes_at = [self.lot.next_alarm(), self.accept_from].into_iter().flatten().fold(self.probe_at, Instant::min);
+            let timeout = wakes_at.saturating_duration_since(Instant::now());
+            if let Err(error) = self.poller.wait(&mut events, Some(timeout)) {
                 log::error!("the poller failed: {error}");
                 return;
             }
@@ -71,10 +75,12 @@ impl Door {
                 drop(self.lot.start_draining());
             }
             let now = Instant::now();
+            self.pulse.door.fetch_add(1, Ordering::Relaxed);
+            self.probe_lanes(now);
             for event in events.iter() {
                 match event.key {
                     LISTENER_KEY => self.accept(now),
-                    key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key),
+                    key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key, now),
                     id => self.look_at(id, now, &mut scratch),
                 }
             }
@@ -102,7 +108,8 @@ impl Door {
     fn accept(&mut self, now: Instant) {
         let Some(listener) = &self.listener else { return };
         for _ in 0..ACCEPTS_MAX {
-            if self.lot.len() >= self.connections_max {
+            if self.lot.is_overfull() {
+                // All are being worked on; some of them will wait for something in a moment.
                 self.accept_from = Some(now + ACCEPT_PAUSE);
                 return;
             }
@@ -128,9 +135,32 @@ impl Door {
         self.listen();
     }
 
-    fn flush_lane(&mut self, number: usize) {
+    fn flush_lane(&mut self, number: usize, now: Instant) {
         if let Err(error) = self.lanes.flush(number) {
-            log::error!("lane {number} to the listener broke: {error}");
+            self.mend_lane(number, &error, now);
+        }
+    }
+
+    /// Sends probes by the lanes, so that one which broke is noticed before somebody needs it.
+    fn probe_lanes(&mut self, now: Instant) {
+        if now < self.probe_at {
+            return;
+        }
+        self.probe_at = now + PROBE_EVERY;
+        if let Err((number, error)) = self.lanes.probe() {
+            self.mend_lane(number, &error, now);
+        }
+    }
+
+    /// A lane broke: those whose requests it had are told to come again, and it is opened anew.
+    fn mend_lane(&mut self, number: usize, error: &io::Error, now: Instant) {
+        log::error!("lane {number} to the listener broke and is opened anew: {error}");
+        for connection in self.lot.take_handovers(number) {
+            self.refuse(connection, &ErrorKind::Busy.into(), now);
+        }
+        if let Err(error) = self.lanes.reopen(number) {
+            // The next probe, or the next head that goes by this lane, tries again.
+            log::error!("lane {number} cannot be opened: {error}");
         }
     }
 
@@ -138,11 +168,9 @@ impl Door {
     fn look_at(&mut self, id: usize, now: Instant, scratch: &mut [u8; READ_LEN]) {
         match self.lot.take(id) {
             Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
-            Some(Waiting::Room(stream)) => self.work.submit_stream(stream),
+            Some(Waiting::Room(stream) | Waiting::Pace(stream)) => self.work.submit_stream(stream),
             Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
-            // The listener has it; the pool will find out whatever this was.
-            Some(Waiting::Handover(connection)) => self.lot.wait_for_handover(connection, now),
-            None => {}
+            Some(Waiting::Handover(..)) | None => {}
         }
     }
 
@@ -154,23 +182,24 @@ impl Door {
             match head::parse(collected, seen) {
                 Outcome::Head(head, len) => {
                     let facts = RequestFacts::from(&head);
-                    self.lanes.write(id, &head);
+                    let lane = self.lanes.choose();
+                    self.lanes.write(lane, id, &head);
                     connection.begin_request(len, facts);
-                    self.lot.wait_for_handover(connection, now);
-                    if let Err(error) = self.lanes.send() {
-                        log::error!("a lane to the listener broke: {error}");
-                        if let Some(connection) = self.lot.take_handover(id) {
-                            self.refuse(connection, &ErrorKind::Busy.into(), now);
-                        }
-                    }
-                    return;
+                    self.lot.wait_for_handover(connection, lane, now);
+                    return self.flush_lane(lane, now);
                 }
                 Outcome::Reject(kind, why) => return self.refuse(connection, &Error::new(kind, why), now),
                 Outcome::Incomplete => {}
             }
             match connection.receive(scratch, now) {
                 Ok(Received::Bytes(_)) => {}
-                Ok(Received::Nothing) => return self.lot.wait_for_request(connection, now),
+                Ok(Received::Nothing) => {
+                    self.lot.wait_for_request(connection, now);
+                    while let Some(Waiting::Request(slowest)) = self.lot.take_surplus_head() {
+                        self.refuse(slowest, &ErrorKind::RequestTimeout.into(), now);
+                    }
+                    return;
+                }
                 // Closed between two requests, or in the middle of one: there is nobody to answer.
                 Ok(Received::End) | Err(_) => return,
             }
@@ -197,7 +226,8 @@ impl Door {
             }
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
             Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
-            Waiting::Handover(connection) => {
+            Waiting::Pace(stream) => self.work.submit_stream(stream),
+            Waiting::Handover(connection, _) => {
                 log::error!("the listener lost a request of {}", connection.peer);
                 self.refuse(connection, &ErrorKind::Busy.into(), now);
             }
@@ -227,7 +257,8 @@ fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lo
     socket.set_nonblocking(true)?;
     // A short answer must not wait for the acknowledgement of the one before it.
     socket.set_nodelay(true)?;
-    let id = lot.admit(now);
+    drop(lot.make_room(peer.ip()));
+    let id = lot.admit(peer.ip(), now);
     match Registered::new(socket, poller, id) {
         Ok(socket) => {
             lot.wait_for_request(Connection::new(id, peer, socket, Arc::clone(lot)), now);

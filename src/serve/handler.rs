@@ -2,19 +2,24 @@
 //!
 //! In scope: what each route does. Not in scope: which route it is and which status follows (`http`), sending (`stream`).
 
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::error::{Error, ErrorKind, Side};
 use crate::http::cors::CorsOrigins;
+use crate::http::forwarded;
 use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
 use crate::object::{ETag, ObjectKey, content_type_of};
 use crate::serve::chunks::{Chunks, Source};
 use crate::serve::lanes::Request;
+use crate::serve::quota::{Permit, Quota};
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -25,6 +30,8 @@ pub(crate) struct Handler {
     pub(crate) source: Source,
     pub(crate) chunk_len: usize,
     pub(crate) cors: CorsOrigins,
+    pub(crate) quota: Arc<Quota>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
 }
 
 /// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
@@ -32,19 +39,20 @@ pub(crate) struct Answer {
     pub(crate) response: Response,
     pub(crate) slice: Bytes,
     pub(crate) chunks: Option<Chunks>,
+    pub(crate) permit: Option<Permit>,
 }
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
-        Self { response, slice: Bytes::new(), chunks: None }
+        Self { response, slice: Bytes::new(), chunks: None, permit: None }
     }
 }
 
 impl Handler {
     /// Answers a request. Where the answer has the bytes of an object, the first of them are there already: what can fail has
     /// failed before a head says 200.
-    pub(crate) fn answer(&self, request: &Request) -> Answer {
-        let mut answer = self.route(request).unwrap_or_else(|error| {
+    pub(crate) fn answer(&self, request: &Request, peer: IpAddr) -> Answer {
+        let mut answer = self.route(request, peer).unwrap_or_else(|error| {
             if error.kind().side() != Side::Client {
                 log::warn!("{} {:?}: {}", request.method, route::split(&request.target).0, error.chain());
             }
@@ -60,7 +68,7 @@ impl Handler {
         answer
     }
 
-    fn route(&self, request: &Request) -> Result<Answer, Error> {
+    fn route(&self, request: &Request, peer: IpAddr) -> Result<Answer, Error> {
         let (path, query) = route::split(&request.target);
         if request.method == "OPTIONS" {
             return Ok(self.cors.preflight(request.fields.get("origin"), ANY_METHODS).into());
@@ -73,7 +81,8 @@ impl Handler {
         Ok(match route {
             Route::Bytes(key) => {
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
-                return self.bytes(request, &key, &Options { chunk_len, download: route::download(query) });
+                let options = Options { chunk_len, download: route::download(query) };
+                return self.bytes(request, peer, &key, &options);
             }
             Route::List => self.list(query)?.into(),
             Route::Entry(key) => {
@@ -89,17 +98,23 @@ impl Handler {
     }
 
     /// The bytes of an object, or what the preconditions say instead.
-    fn bytes(&self, request: &Request, key: &ObjectKey, options: &Options) -> Result<Answer, Error> {
+    fn bytes(&self, request: &Request, peer: IpAddr, key: &ObjectKey, options: &Options) -> Result<Answer, Error> {
+        let is_head = request.method == "HEAD";
+        let client = forwarded::client(peer, request.fields.get("x-forwarded-for"), &self.trusted_proxies);
+        let permit = if is_head { None } else { Some(self.quota.enter(client)?) };
         for plans_left in (0..PLANS_MAX).rev() {
             let meta = self.source.store.head(key)?;
-            let response = plan::answer(request.method == "HEAD", &request.fields, &meta, options);
+            let response = plan::answer(is_head, &request.fields, &meta, options);
             let Body::Object(part) = &response.body else { return Ok(response.into()) };
-            if request.method == "HEAD" {
+            if is_head {
                 return Ok(response.into());
             }
             let mut chunks = Chunks::new(self.source.clone(), part.clone());
             match chunks.next().transpose() {
-                Ok(slice) => return Ok(Answer { response, slice: slice.unwrap_or_default(), chunks: Some(chunks) }),
+                Ok(slice) => {
+                    let slice = slice.unwrap_or_default();
+                    return Ok(Answer { response, slice, chunks: Some(chunks), permit });
+                }
                 Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
                 Err(error) => return Err(error),
             }

@@ -10,6 +10,7 @@ use std::io;
 use std::net::Shutdown;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ use crate::serve::socket::{Registered, send};
 pub(crate) const LANES: usize = 4;
 /// How long the listener may take for the first head on a new lane.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The connection of a probe. No other has this number: they are counted from 1.
+const PROBE_ID: usize = 0;
+/// The head of a probe. `lanes::tests` hold it to the name of the field and to the number.
+const PROBE: &[u8] = b"GET /lane HTTP/1.1\r\nx-vidgate-connection: 0\r\n\r\n";
 
 /// A request as the handler gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,16 +51,12 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
-    /// The next request, and the connection that it came on. Blocks.
+    /// The next request, and the connection that it came on; `None` for a probe. Blocks.
     ///
     /// # Errors
     /// Where the listener stopped, or was told to by [`unblock`](Self::unblock).
-    pub(crate) fn receive(&self) -> io::Result<(usize, Request)> {
-        loop {
-            if let Some(received) = parts(self.server.recv()?) {
-                return Ok(received);
-            }
-        }
+    pub(crate) fn receive(&self) -> io::Result<Option<(usize, Request)>> {
+        Ok(parts(self.server.recv()?).filter(|(connection, _)| *connection != PROBE_ID))
     }
 
     /// Makes one [`receive`](Self::receive) fail.
@@ -84,8 +86,12 @@ fn parts(request: tiny_http::Request) -> Option<(usize, Request)> {
 
 /// The near end of the lanes: takes the heads. It belongs to the door.
 pub(crate) struct Lanes {
-    lanes: Vec<LaneEnd>,
+    ends: Vec<LaneEnd>,
     next: usize,
+    path: PathBuf,
+    poller: Arc<Poller>,
+    /// The event key of the first lane; those of the others lie below it.
+    key: usize,
 }
 
 struct LaneEnd {
@@ -94,11 +100,11 @@ struct LaneEnd {
     backlog: Vec<u8>,
 }
 
-/// Opens the listener and the lanes to it, and proves that each lane works. The lanes' events carry keys down from `last_key`.
+/// Opens the listener and the lanes to it, and proves that each lane works. The lanes' events carry keys down from `key`.
 ///
 /// # Errors
 /// [`ErrorKind::Internal`], with what failed.
-pub(crate) fn open(poller: &Arc<Poller>, last_key: usize) -> Result<(Lanes, Listener), Error> {
+pub(crate) fn open(poller: &Arc<Poller>, key: usize) -> Result<(Lanes, Listener), Error> {
     let failed = |what: &str| {
         let what = what.to_owned();
         move |error: io::Error| Error::new(ErrorKind::Internal, what).with_source(error)
@@ -112,45 +118,75 @@ pub(crate) fn open(poller: &Arc<Poller>, last_key: usize) -> Result<(Lanes, List
     let server = tiny_http::Server::http_unix(&path)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the listener behind the door").with_source(error))?;
 
-    let mut lanes = Vec::with_capacity(LANES);
+    let mut lanes = Lanes { ends: Vec::with_capacity(LANES), next: 0, path, poller: Arc::clone(poller), key };
     for number in 0..LANES {
-        let mut socket = UnixStream::connect(&path).map_err(failed("cannot open a lane to the listener"))?;
-        socket.shutdown(Shutdown::Read).map_err(failed("cannot shut a lane's read side"))?;
-        io::Write::write_all(&mut socket, format!("GET /lane HTTP/1.1\r\n{CONNECTION_ID}: {number}\r\n\r\n").as_bytes())
-            .map_err(failed("cannot write to a lane"))?;
+        // One after the other, each proven before the next: a connection that has to wait for a thread of the listener may wait
+        // for ever.
+        let lane = lanes.open_lane(number).map_err(failed("cannot open a lane to the listener"))?;
+        lanes.ends.push(lane);
         let probe = server.recv_timeout(PROBE_TIMEOUT).map_err(failed("the listener failed"))?;
-        if probe.and_then(parts).is_none_or(|(connection, _)| connection != number) {
+        if probe.and_then(parts).is_none_or(|(connection, _)| connection != PROBE_ID) {
             return Err(Error::new(ErrorKind::Internal, "a lane to the listener is dead"));
         }
-        socket.set_nonblocking(true).map_err(failed("cannot set up a lane"))?;
-        let socket = Registered::new(socket, poller, last_key - number).map_err(failed("cannot register a lane"))?;
-        lanes.push(LaneEnd { socket, backlog: Vec::new() });
     }
-    Ok((Lanes { lanes, next: 0 }, Listener { server, _directory: directory }))
+    Ok((lanes, Listener { server, _directory: directory }))
 }
 
 impl Lanes {
-    /// Writes a head anew, with the id of its connection. It is sent by [`send`](Self::send), once the connection is where the
+    /// Opens a lane, with a probe as its first head.
+    fn open_lane(&self, number: usize) -> io::Result<LaneEnd> {
+        let socket = UnixStream::connect(&self.path)?;
+        socket.shutdown(Shutdown::Read)?;
+        socket.set_nonblocking(true)?;
+        let socket = Registered::new(socket, &self.poller, self.key - number)?;
+        let mut lane = LaneEnd { socket, backlog: PROBE.into() };
+        lane.flush()?;
+        Ok(lane)
+    }
+
+    /// Which lane the next head goes by.
+    pub(crate) fn choose(&mut self) -> usize {
+        self.next = (self.next + 1) % self.ends.len();
+        self.next
+    }
+
+    /// Writes a head anew, with the id of its connection. It is sent by [`flush`](Self::flush), once the connection is where the
     /// dispatcher will look for it.
-    pub(crate) fn write(&mut self, connection_id: usize, head: &Head<'_>) {
-        self.next = (self.next + 1) % self.lanes.len();
-        head.write_canonical(connection_id, &mut self.lanes[self.next].backlog);
+    pub(crate) fn write(&mut self, number: usize, connection_id: usize, head: &Head<'_>) {
+        head.write_canonical(connection_id, &mut self.ends[number].backlog);
     }
 
-    /// Sends what was written last, as far as there is room; the rest follows by [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// Where the lane is broken.
-    pub(crate) fn send(&mut self) -> io::Result<()> {
-        self.flush(self.next)
-    }
-
-    /// Goes on with a lane that has room again; `number` counts from the last key.
+    /// Sends what was written, as far as there is room. Where some is left, an event with the lane's key tells when to go on.
     ///
     /// # Errors
     /// Where the lane is broken.
     pub(crate) fn flush(&mut self, number: usize) -> io::Result<()> {
-        self.lanes.get_mut(number).map_or(Ok(()), LaneEnd::flush)
+        self.ends[number].flush()
+    }
+
+    /// Sends a head by every lane that means nothing but that the lane, the listener and the dispatcher work.
+    ///
+    /// # Errors
+    /// The first lane that is broken.
+    pub(crate) fn probe(&mut self) -> Result<(), (usize, io::Error)> {
+        for (number, lane) in self.ends.iter_mut().enumerate() {
+            // A lane that has a backlog is waited for already.
+            if lane.backlog.is_empty() {
+                lane.backlog.extend_from_slice(PROBE);
+                lane.flush().map_err(|error| (number, error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens a broken lane anew. What was written to it and not sent is gone with it.
+    ///
+    /// # Errors
+    /// Where the listener cannot be reached. The lane stays broken.
+    pub(crate) fn reopen(&mut self, number: usize) -> io::Result<()> {
+        self.ends[number].backlog = Vec::new();
+        self.ends[number] = self.open_lane(number)?;
+        Ok(())
     }
 }
 
@@ -162,5 +198,41 @@ impl LaneEnd {
             return Ok(());
         }
         self.socket.want_write()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::head::{Outcome, Seen, parse};
+
+    fn hand_over(lanes: &mut Lanes, number: usize, id: usize) -> io::Result<()> {
+        let Outcome::Head(head, _) = parse(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", &mut Seen::default()) else {
+            panic!("a good head")
+        };
+        lanes.write(number, id, &head);
+        lanes.flush(number)
+    }
+
+    #[test]
+    fn a_broken_lane_is_noticed_and_opened_anew() {
+        let poller = Arc::new(Poller::new().unwrap());
+        let (mut lanes, listener) = open(&poller, usize::MAX - 10).unwrap();
+        for number in 0..LANES {
+            hand_over(&mut lanes, number, 100 + number).unwrap();
+            assert_eq!(listener.receive().unwrap().map(|(id, _)| id), Some(100 + number));
+            lanes.ends[number].socket.shutdown(Shutdown::Both).unwrap();
+            assert_eq!(lanes.probe().map_err(|(broken, _)| broken), Err(number));
+            assert!(hand_over(&mut lanes, number, 7).is_err());
+            // The lanes before it answered their probes.
+            for _ in 0..number {
+                assert_eq!(listener.receive().unwrap(), None);
+            }
+            lanes.reopen(number).unwrap();
+            assert_eq!(listener.receive().unwrap(), None, "the probe of the new lane");
+            hand_over(&mut lanes, number, 200 + number).unwrap();
+            let (id, request) = listener.receive().unwrap().unwrap();
+            assert_eq!((id, request.method.as_str(), request.target.as_str()), (200 + number, "GET", "/x"));
+        }
     }
 }

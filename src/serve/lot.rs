@@ -8,11 +8,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ipnet::IpNet;
 use polling::Poller;
 
+use crate::http::forwarded;
 use crate::serve::connection::Connection;
 use crate::serve::stream::Stream;
 
@@ -29,19 +32,37 @@ pub(crate) struct Patience {
 
 /// How long a parked stream keeps its open read of the store, in case the viewer is merely a little slow.
 const SPAN_KEPT: Duration = Duration::from_secs(1);
+/// How long the listener may take to hand a request over. It takes microseconds, or it is broken.
+const HANDOVER_MAX: Duration = Duration::from_secs(30);
 /// How long a client gets to read the end of what it was sent.
 const LINGER: Duration = Duration::from_secs(2);
 /// How many bytes a client may still send after its last answer before it is cut off.
 const LINGER_LEN_MAX: usize = 256 * 1024;
+/// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
+const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// The part of all connections that one client may have, as a divisor. Whoever shares an address with many others should come
+/// through a proxy that is trusted, which has no such limit.
+const CLIENT_SHARE: usize = 2;
+
+/// How many connections there may be.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    /// In all.
+    pub(crate) connections_max: usize,
+    /// The proxies, for which there is no limit of their own; nor is there for this machine itself.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+}
 
 /// Who waits, and for what.
 pub(crate) enum Waiting {
     /// For bytes of a request head.
     Request(Connection),
-    /// For the listener behind the door to hand the request to the pool.
-    Handover(Connection),
+    /// For the listener behind the door to hand the request to the pool, which it got by this lane.
+    Handover(Connection, usize),
     /// For room in the socket's send buffer.
     Room(Box<Stream>),
+    /// For the time when more of a paced stream is due.
+    Pace(Box<Stream>),
     /// For the client to close; so many bytes of it may still be thrown away.
     Goodbye(Connection, usize),
 }
@@ -49,6 +70,7 @@ pub(crate) enum Waiting {
 pub(crate) struct Lot {
     poller: Arc<Poller>,
     patience: Patience,
+    room: Room,
     inner: Mutex<Inner>,
     emptied: Condvar,
 }
@@ -58,6 +80,10 @@ struct Inner {
     /// One slot a connection, from its accept to its end.
     slots: HashMap<usize, Slot>,
     next_id: usize,
+    /// How many connections each client has, of those that are counted.
+    clients: HashMap<IpAddr, usize>,
+    /// How many bytes the connections that wait for the rest of a head hold.
+    collected_len: usize,
     /// When to look at which slot. Each slot has at most one entry that counts: `Slot::armed`.
     alarms: BinaryHeap<Reverse<(Instant, usize)>>,
     /// When the door will look again by itself.
@@ -69,6 +95,10 @@ struct Inner {
 }
 
 struct Slot {
+    /// Whose it is; `None` where that is not counted.
+    client: Option<IpAddr>,
+    /// When it began to wait.
+    since: Instant,
     /// `None` while somebody works on the connection.
     waiting: Option<Waiting>,
     deadline: Instant,
@@ -76,9 +106,50 @@ struct Slot {
     armed: Option<Instant>,
 }
 
+impl Slot {
+    /// In which order connections go where there are too many: those that end anyway, those that wait for a request, those in the
+    /// middle of one, then the streams, in each class the longest waiting first. `None` is not to go: somebody works on it.
+    fn expendability(&self) -> Option<(u8, Instant)> {
+        match self.waiting.as_ref()? {
+            Waiting::Goodbye(..) => Some((0, self.since)),
+            Waiting::Request(connection) => match connection.head_since {
+                None => Some((1, self.since)),
+                Some(since) => Some((2, since)),
+            },
+            Waiting::Room(stream) => Some((3, stream.last_progress)),
+            // A stream that waits for its pace is not stalled at all.
+            Waiting::Pace(stream) => Some((4, stream.last_progress)),
+            Waiting::Handover(..) => None,
+        }
+    }
+}
+
+impl Inner {
+    /// Takes out what waits in a slot.
+    fn take(&mut self, id: usize) -> Option<Waiting> {
+        let waiting = self.slots.get_mut(&id)?.waiting.take()?;
+        if let Waiting::Request(connection) = &waiting {
+            self.collected_len -= connection.collected_len();
+        }
+        Some(waiting)
+    }
+
+    /// Takes out so many of the slots that fit, the most expendable first.
+    fn take_expendable(&mut self, count: usize, fits: impl Fn(&Slot) -> bool) -> Vec<Waiting> {
+        let fitting = self.slots.iter().filter(|(_, slot)| fits(slot));
+        let mut order: Vec<((u8, Instant), usize)> =
+            fitting.filter_map(|(id, slot)| Some((slot.expendability()?, *id))).collect();
+        if order.len() > count {
+            order.select_nth_unstable(count - 1);
+            order.truncate(count);
+        }
+        order.into_iter().filter_map(|(_, id)| self.take(id)).collect()
+    }
+}
+
 impl Lot {
-    pub(crate) fn new(poller: Arc<Poller>, patience: Patience) -> Self {
-        Self { poller, patience, inner: Mutex::default(), emptied: Condvar::new() }
+    pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room) -> Self {
+        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -86,19 +157,53 @@ impl Lot {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A slot for a new connection; the number names it from now on and is used once only.
-    pub(crate) fn admit(&self, now: Instant) -> usize {
+    /// A slot for a new connection; the number, 1 or more, names it from now on and is used once only.
+    pub(crate) fn admit(&self, peer: IpAddr, now: Instant) -> usize {
+        let peer = peer.to_canonical();
+        let is_counted = !peer.is_loopback() && !self.room.trusted_proxies.iter().any(|net| net.contains(&peer));
+        let client = is_counted.then(|| forwarded::group(peer));
         let mut inner = self.lock();
-        let id = inner.next_id;
         inner.next_id += 1;
-        inner.slots.insert(id, Slot { waiting: None, deadline: now, armed: None });
+        let id = inner.next_id;
+        if let Some(client) = client {
+            *inner.clients.entry(client).or_default() += 1;
+        }
+        inner.slots.insert(id, Slot { client, since: now, waiting: None, deadline: now, armed: None });
         id
+    }
+
+    /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where all connections are in
+    /// use, that is a few at a time, so that a crowd at the door does not have all of them looked at for each of it; where only
+    /// this client has its share, it is one of its own.
+    pub(crate) fn make_room(&self, peer: IpAddr) -> Vec<Waiting> {
+        let mut inner = self.lock();
+        let client = forwarded::group(peer);
+        if inner.slots.len() >= self.room.connections_max {
+            inner.take_expendable(1 + self.room.connections_max / 128, |_| true)
+        } else if inner.clients.get(&client).is_some_and(|count| *count >= (self.room.connections_max / CLIENT_SHARE).max(1)) {
+            inner.take_expendable(1, |slot| slot.client == Some(client))
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// Whether there are more connections than there may be, because [`make_room`](Self::make_room) found none to let go.
+    pub(crate) fn is_overfull(&self) -> bool {
+        self.lock().slots.len() > self.room.connections_max
     }
 
     /// The connection is gone.
     pub(crate) fn forget(&self, id: usize) {
         let mut inner = self.lock();
         let slot = inner.slots.remove(&id);
+        if let Some(client) = slot.as_ref().and_then(|slot| slot.client)
+            && let Some(count) = inner.clients.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                inner.clients.remove(&client);
+            }
+        }
         let empty = inner.slots.is_empty();
         drop(inner);
         // Whoever drops a connection has it, so the slot is empty.
@@ -106,11 +211,6 @@ impl Lot {
         if empty {
             self.emptied.notify_all();
         }
-    }
-
-    /// How many connections there are.
-    pub(crate) fn len(&self) -> usize {
-        self.lock().slots.len()
     }
 
     /// Waits for a request, or for the rest of one.
@@ -122,14 +222,30 @@ impl Lot {
         self.put(connection.id, Waiting::Request(connection), deadline);
     }
 
+    /// Where more is held of incomplete heads than may be, takes out the one that has been coming for the longest time.
+    pub(crate) fn take_surplus_head(&self) -> Option<Waiting> {
+        let mut inner = self.lock();
+        if inner.collected_len <= COLLECTED_LEN_MAX {
+            return None;
+        }
+        let heads = inner.slots.iter().filter_map(|(id, slot)| match &slot.waiting {
+            Some(Waiting::Request(connection)) => Some((connection.head_since?, *id)),
+            _ => None,
+        });
+        let (_, slowest) = heads.min()?;
+        inner.take(slowest)
+    }
+
     /// Looks at the connection's next request, which may have come already; else waits for it.
     pub(crate) fn next_request(&self, mut connection: Connection, now: Instant) {
         if connection.has_collected() {
             connection.head_since = Some(now);
             let id = connection.id;
             let mut inner = self.lock();
+            inner.collected_len += connection.collected_len();
             let Some(slot) = inner.slots.get_mut(&id) else { return };
             slot.waiting = Some(Waiting::Request(connection));
+            slot.since = now;
             inner.ready.push_back(id);
             drop(inner);
             self.wake_door();
@@ -139,9 +255,8 @@ impl Lot {
     }
 
     /// Waits for the listener.
-    pub(crate) fn wait_for_handover(&self, connection: Connection, now: Instant) {
-        // The listener answers at once or never; a stall of it is as long as one of a viewer.
-        self.put(connection.id, Waiting::Handover(connection), now + self.patience.stall);
+    pub(crate) fn wait_for_handover(&self, connection: Connection, lane: usize, now: Instant) {
+        self.put(connection.id, Waiting::Handover(connection, lane), now + HANDOVER_MAX);
     }
 
     /// Waits until the viewer has taken some of what it was sent.
@@ -149,6 +264,11 @@ impl Lot {
         let stalled_at = stream.last_progress + self.patience.stall;
         let deadline = if stream.holds_span() { stalled_at.min(now + SPAN_KEPT) } else { stalled_at };
         self.put(stream.connection.id, Waiting::Room(stream), deadline);
+    }
+
+    /// Waits until more of a paced stream is due.
+    pub(crate) fn wait_for_pace(&self, stream: Box<Stream>, due: Instant) {
+        self.put(stream.connection.id, Waiting::Pace(stream), due);
     }
 
     /// Waits for the client to close, for a moment.
@@ -176,15 +296,23 @@ impl Lot {
             Waiting::Request(connection) if draining && !connection.has_collected() => Err(std::io::ErrorKind::Other.into()),
             Waiting::Request(connection) | Waiting::Goodbye(connection, _) => connection.want_read(),
             Waiting::Room(stream) => stream.connection.want_write(),
-            Waiting::Handover(_) => Ok(()),
+            Waiting::Pace(stream) => stream.connection.want_nothing(),
+            Waiting::Handover(..) => Ok(()),
         };
         if asked.is_err() {
             // Draining, or the poller refuses: in either case nobody would ever look at it again.
             drop(inner);
             return drop(waiting);
         }
+        let collected_len = match &waiting {
+            Waiting::Request(connection) => connection.collected_len(),
+            _ => 0,
+        };
         slot.waiting = Some(waiting);
+        slot.since = Instant::now();
         slot.deadline = deadline;
+        inner.collected_len += collected_len;
+        let Some(slot) = inner.slots.get_mut(&id) else { return };
         // One alarm that comes too early is looked at and set again; one that comes too late must be set now.
         if slot.armed.is_none_or(|armed| deadline < armed) {
             slot.armed = Some(deadline);
@@ -197,9 +325,12 @@ impl Lot {
         }
     }
 
-    /// Takes out what waits under this number, for whatever it waited.
+    /// Takes out what waits under this number for an event. A connection that waits for the listener stays: the dispatcher will
+    /// ask for it.
     pub(crate) fn take(&self, id: usize) -> Option<Waiting> {
-        self.lock().slots.get_mut(&id)?.waiting.take()
+        let mut inner = self.lock();
+        let waits_for_listener = matches!(inner.slots.get(&id)?.waiting, Some(Waiting::Handover(..)));
+        if waits_for_listener { None } else { inner.take(id) }
     }
 
     /// Takes out a connection that waits for the listener.
@@ -207,12 +338,27 @@ impl Lot {
         let mut inner = self.lock();
         let slot = inner.slots.get_mut(&id)?;
         match slot.waiting.take() {
-            Some(Waiting::Handover(connection)) => Some(connection),
+            Some(Waiting::Handover(connection, _)) => Some(connection),
             other => {
                 slot.waiting = other;
                 None
             }
         }
+    }
+
+    /// Takes out the connections whose requests were sent by a lane that is broken.
+    pub(crate) fn take_handovers(&self, lane: usize) -> Vec<Connection> {
+        let mut inner = self.lock();
+        let ids: Vec<usize> = inner
+            .slots
+            .iter()
+            .filter(|(_, slot)| matches!(slot.waiting, Some(Waiting::Handover(_, its)) if its == lane))
+            .map(|(id, _)| *id)
+            .collect();
+        let taken = ids.into_iter().filter_map(|id| inner.take(id));
+        taken
+            .filter_map(|waiting| if let Waiting::Handover(connection, _) = waiting { Some(connection) } else { None })
+            .collect()
     }
 
     /// The next connection whose request came already.
@@ -237,7 +383,7 @@ impl Lot {
                 continue;
             }
             if slot.deadline <= now {
-                return slot.waiting.take();
+                return inner.take(id);
             }
             let deadline = slot.deadline;
             slot.armed = Some(deadline);
@@ -267,6 +413,7 @@ impl Lot {
         let mut inner = self.lock();
         inner.draining = true;
         let idle = |slot: &mut Slot| match &slot.waiting {
+            // They hold nothing, so nothing needs to be counted down.
             Some(Waiting::Request(connection)) if !connection.has_collected() => slot.waiting.take(),
             _ => None,
         };
@@ -280,7 +427,9 @@ impl Lot {
 
     /// Takes out everything that waits, to be dropped by the caller.
     pub(crate) fn take_all(&self) -> Vec<Waiting> {
-        self.lock().slots.values_mut().filter_map(|slot| slot.waiting.take()).collect()
+        let mut inner = self.lock();
+        inner.collected_len = 0;
+        inner.slots.values_mut().filter_map(|slot| slot.waiting.take()).collect()
     }
 
     /// Waits until there is no connection any more, at most so long. Says whether that is so.

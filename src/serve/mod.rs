@@ -9,10 +9,14 @@ mod door;
 mod handler;
 mod lanes;
 mod lot;
+mod pace;
 mod pool;
+mod quota;
 mod server;
 mod socket;
 mod stream;
+mod vitals;
 mod work;
 
 pub use server::Server;
+pub use vitals::Vitals;

@@ -5,13 +5,15 @@
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use threadpool::ThreadPool;
 
 /// What work is queued behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
+    /// An answer that asks no store: it never waits, so it never waits for those that do.
+    Light,
     /// A request that has not got its first byte.
     FirstByte,
     /// The rest of a stream.
@@ -23,58 +25,93 @@ const BULK_EVERY: usize = 16;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// A pool of threads with two queues.
+/// A pool of threads with a queue for each lane.
 pub(crate) struct Pool {
     threads: ThreadPool,
     queues: Arc<Mutex<Queues>>,
 }
 
-#[derive(Default)]
 struct Queues {
+    light: VecDeque<Work>,
     first_byte: VecDeque<Work>,
     bulk: VecDeque<Work>,
-    /// Pieces taken since the last one of bulk.
+    /// Pieces of work under way that may wait for the store, and how many there may be.
+    reads: usize,
+    reads_max: usize,
+    /// First bytes since the last piece of bulk.
     since_bulk: usize,
 }
 
 impl Queues {
-    fn pop(&mut self) -> Option<Work> {
-        if self.since_bulk + 1 >= BULK_EVERY || self.first_byte.is_empty() {
-            self.since_bulk = 0;
-            return self.bulk.pop_front().or_else(|| self.first_byte.pop_front());
+    /// The next piece, and whether it counts as a read.
+    fn pop(&mut self) -> Option<(Work, bool)> {
+        if let Some(work) = self.light.pop_front() {
+            return Some((work, false));
         }
-        self.since_bulk += 1;
-        self.first_byte.pop_front()
+        if self.reads >= self.reads_max {
+            return None;
+        }
+        let work = if self.since_bulk + 1 >= BULK_EVERY || self.first_byte.is_empty() {
+            self.since_bulk = 0;
+            self.bulk.pop_front().or_else(|| self.first_byte.pop_front())
+        } else {
+            self.since_bulk += 1;
+            self.first_byte.pop_front()
+        }?;
+        self.reads += 1;
+        Some((work, true))
     }
 }
 
 impl Pool {
-    /// A pool of so many threads, at least one.
+    /// A pool of so many threads, at least one. Of more than one, one is kept for work that does not wait for the store, so that
+    /// a store that hangs does not stop the rest.
     pub(crate) fn new(threads: usize) -> Self {
-        let threads = threadpool::Builder::new().num_threads(threads.max(1)).thread_name("vidgate-pool".into()).build();
-        Self { threads, queues: Arc::default() }
+        let threads = threads.max(1);
+        let queues = Queues {
+            light: VecDeque::new(),
+            first_byte: VecDeque::new(),
+            bulk: VecDeque::new(),
+            reads: 0,
+            reads_max: (threads - 1).max(1),
+            since_bulk: 0,
+        };
+        let threads = threadpool::Builder::new().num_threads(threads).thread_name("vidgate-pool".into()).build();
+        Self { threads, queues: Arc::new(Mutex::new(queues)) }
     }
 
     /// Queues a piece of work.
     pub(crate) fn submit(&self, lane: Lane, work: impl FnOnce() + Send + 'static) {
         {
-            let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut queues = lock(&self.queues);
             match lane {
+                Lane::Light => queues.light.push_back(Box::new(work)),
                 Lane::FirstByte => queues.first_byte.push_back(Box::new(work)),
                 Lane::Bulk => queues.bulk.push_back(Box::new(work)),
             }
         }
-        // One job a piece of work; which piece a job gets is decided when a thread has time for it.
+        // Which piece a thread gets is decided when it has time for one. It may find none, for another was quicker, or reads are
+        // as many as may be; so each goes on until there is none.
         let queues = Arc::clone(&self.queues);
-        self.threads.execute(move || {
-            let work = queues.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
-            if let Some(work) = work
-                && catch_unwind(AssertUnwindSafe(work)).is_err()
-            {
-                log::error!("a panic ended a connection; its place was printed before this line");
-            }
-        });
+        self.threads.execute(move || run(&queues));
+    }
+}
+
+fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
+    queues.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Works until there is nothing that may be done.
+fn run(queues: &Mutex<Queues>) {
+    loop {
+        let Some((work, is_read)) = lock(queues).pop() else { return };
+        // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            log::error!("a panic ended a connection; its place stands before this line");
+        }
+        if is_read {
+            lock(queues).reads -= 1;
+        }
     }
 }
 
@@ -125,5 +162,29 @@ mod tests {
         }
         drop((release, done));
         assert_eq!(results.iter().sum::<i32>(), 100);
+    }
+
+    #[test]
+    fn work_that_waits_leaves_a_thread_for_work_that_does_not() {
+        let pool = Pool::new(3);
+        let (release, held) = mpsc::channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let (done, order) = mpsc::channel();
+        for _ in 0..10 {
+            let (held, done) = (Arc::clone(&held), done.clone());
+            pool.submit(Lane::FirstByte, move || {
+                let _ = held.lock().unwrap().recv();
+                done.send("read").unwrap();
+            });
+        }
+        for _ in 0..100 {
+            let done = done.clone();
+            pool.submit(Lane::Light, move || done.send("light").unwrap());
+        }
+        drop(done);
+        // All reads hang; what does not read is done all the same.
+        assert_eq!(order.iter().take(100).collect::<Vec<_>>(), ["light"; 100]);
+        drop(release);
+        assert_eq!(order.iter().collect::<Vec<_>>(), ["read"; 10]);
     }
 }

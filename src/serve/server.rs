@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use polling::Poller;
 use rustix::process::{Resource, Rlimit};
@@ -15,9 +15,12 @@ use crate::serve::chunks::Source;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
 use crate::serve::handler::Handler;
 use crate::serve::lanes::{self, Listener};
-use crate::serve::lot::{Lot, Patience};
+use crate::serve::lot::{Lot, Patience, Room};
+use crate::serve::pace::Pace;
 use crate::serve::pool::Pool;
+use crate::serve::quota::Quota;
 use crate::serve::socket::Registered;
+use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
 use crate::store::{Directory, S3, Store};
 
@@ -36,6 +39,7 @@ pub struct Server {
     addr: SocketAddr,
     lot: Arc<Lot>,
     signals: Arc<Signals>,
+    pulse: Arc<Pulse>,
     listener: Arc<Listener>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -67,11 +71,24 @@ impl Server {
         let listener = Arc::new(listener);
 
         let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
-        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience));
-        let handler = Handler { source: Source::new(store), chunk_len: config.chunk_len, cors: config.cors.clone() };
+        let room = Room {
+            connections_max: config.connections_max.unwrap_or_else(connections_max),
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
+        let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
+        let handler = Handler {
+            source: Source::new(store),
+            chunk_len: config.chunk_len,
+            cors: config.cors.clone(),
+            quota,
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
         let pool = Pool::new(num_cpus::get() * config.workers_per_core);
-        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot) });
+        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace });
         let signals = Arc::<Signals>::default();
+        let pulse = Arc::<Pulse>::default();
 
         let door = Door {
             poller,
@@ -80,24 +97,30 @@ impl Server {
             lot: Arc::clone(&lot),
             work: Arc::clone(&work),
             signals: Arc::clone(&signals),
-            connections_max: config.connections_max.unwrap_or_else(connections_max),
+            pulse: Arc::clone(&pulse),
+            probe_at: Instant::now(),
             accept_from: None,
         };
         let dispatch = {
-            let (listener, lot) = (Arc::clone(&listener), Arc::clone(&lot));
-            move || dispatch(&listener, &lot, &work)
+            let (listener, lot, pulse) = (Arc::clone(&listener), Arc::clone(&lot), Arc::clone(&pulse));
+            move || dispatch(&listener, &lot, &work, &pulse)
         };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let builder = thread::Builder::new().name(format!("vidgate-{name}"));
             builder.spawn(run).map_err(failed("cannot start a thread"))
         };
         let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
-        Ok(Self { addr, lot, signals, listener, threads })
+        Ok(Self { addr, lot, signals, pulse, listener, threads })
     }
 
     /// The address that is listened on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// What tells whether the server still works: a program that cannot do without should check it, and end where it does not.
+    pub fn vitals(&self) -> Vitals {
+        Vitals::new(Arc::clone(&self.pulse))
     }
 
     /// Accepts nobody any more, closes the connections that wait for a request, and lets the others end. Returns at once.
@@ -126,10 +149,13 @@ impl Drop for Server {
 }
 
 /// Takes requests from the listener to the pool.
-fn dispatch(listener: &Listener, lot: &Lot, work: &Arc<Work>) {
+fn dispatch(listener: &Listener, lot: &Lot, work: &Arc<Work>, pulse: &Pulse) {
     loop {
-        match listener.receive() {
-            Ok((id, request)) => {
+        let received = listener.receive();
+        pulse.dispatcher.fetch_add(1, Ordering::Relaxed);
+        match received {
+            Ok(None) => {}
+            Ok(Some((id, request))) => {
                 // The connection is gone where it waited too long.
                 if let Some(connection) = lot.take_handover(id) {
                     work.submit_request(connection, request);

@@ -41,6 +41,11 @@ impl<S: AsSource> Registered<S> {
         self.poller.modify(&self.socket, Event::readable(self.key))
     }
 
+    /// Asks for one event when the peer is gone, and for no other.
+    pub(crate) fn want_nothing(&self) -> io::Result<()> {
+        self.poller.modify(&self.socket, Event::none(self.key))
+    }
+
     /// Asks for one event when there is room to write, or the peer is gone.
     pub(crate) fn want_write(&self) -> io::Result<()> {
         self.poller.modify(&self.socket, Event::writable(self.key))

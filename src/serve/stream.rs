@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-use crate::serve::chunks::{Chunks, OpenSpan};
+use crate::serve::chunks::OpenSpan;
 use crate::serve::connection::Connection;
+use crate::serve::pace::{Paced, Step};
+use crate::serve::quota::Permit;
 
 /// How many bytes a stream may send in one turn, about. Then the others have theirs.
 const QUANTUM_LEN: usize = 1024 * 1024;
@@ -23,7 +25,9 @@ pub(crate) struct Stream {
     /// The present slice of the body, as far as it is not sent.
     slice: Bytes,
     /// Where the next slices come from.
-    chunks: Option<Chunks>,
+    rest: Option<Paced>,
+    /// The right to be a stream, given back when it ends.
+    _permit: Option<Permit>,
     /// When the client last took a byte.
     pub(crate) last_progress: Instant,
     /// How much it may send in its next turn.
@@ -39,6 +43,8 @@ pub(crate) enum Turn {
     Again,
     /// There is more, and the socket has no room.
     Full,
+    /// There is more, and it is not due before this time.
+    NotBefore(Instant),
     /// The body cannot be had to its end: the client must see that it is short.
     Cut,
     /// The client is gone.
@@ -46,9 +52,17 @@ pub(crate) enum Turn {
 }
 
 impl Stream {
-    /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest is in `chunks`.
-    pub(crate) fn new(connection: Connection, head: Vec<u8>, slice: Bytes, chunks: Option<Chunks>, now: Instant) -> Self {
-        Self { connection, head: head.into(), slice, chunks, last_progress: now, quantum_len: FIRST_QUANTUM_LEN }
+    /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest follows.
+    pub(crate) fn new(
+        connection: Connection,
+        head: Vec<u8>,
+        slice: Bytes,
+        rest: Option<Paced>,
+        permit: Option<Permit>,
+        now: Instant,
+    ) -> Self {
+        let quantum_len = FIRST_QUANTUM_LEN;
+        Self { connection, head: head.into(), slice, rest, _permit: permit, last_progress: now, quantum_len }
     }
 
     /// Sends what the socket has room for, at most about a quantum of it. Reading from the store may block; sending does not.
@@ -57,12 +71,13 @@ impl Stream {
         let mut sent = 0;
         loop {
             if self.head.is_empty() && self.slice.is_empty() {
-                match self.chunks.as_mut().and_then(Iterator::next) {
-                    None => return Turn::Done,
-                    Some(Ok(slice)) => self.slice = slice,
-                    Some(Err(error)) => {
-                        let key = self.chunks.as_ref().map(|chunks| chunks.id().key.to_string()).unwrap_or_default();
-                        log::warn!("the answer with {key:?} is cut short: {}", error.chain());
+                let Some(rest) = &mut self.rest else { return Turn::Done };
+                match rest.step(Instant::now) {
+                    Step::End => return Turn::Done,
+                    Step::NotBefore(at) => return Turn::NotBefore(at),
+                    Step::Slice(slice) => self.slice = slice,
+                    Step::Failed(error) => {
+                        log::warn!("the answer with {:?} is cut short: {}", rest.chunks().id().key, error.chain());
                         return Turn::Cut;
                     }
                 }
@@ -95,19 +110,19 @@ impl Stream {
 
     /// Whether it holds a read of the store, or a slice of one.
     pub(crate) fn holds_span(&self) -> bool {
-        self.chunks.as_ref().is_some_and(|chunks| chunks.holds_span() || !self.slice.is_empty())
+        self.rest.as_ref().is_some_and(|rest| rest.chunks().holds_span() || !self.slice.is_empty())
     }
 
     /// Whether it may hold its read of the store, and what came of it, while it waits.
     pub(crate) fn may_hold(&self) -> bool {
-        self.chunks.as_ref().is_none_or(Chunks::may_hold)
+        self.rest.as_ref().is_none_or(|rest| rest.chunks().may_hold())
     }
 
     /// Gives up what costs something while it waits: the open read, which the caller drops, and the unsent part of the slice,
     /// which will be read again.
     pub(crate) fn pause(&mut self) -> Option<OpenSpan> {
-        let chunks = self.chunks.as_mut()?;
+        let rest = self.rest.as_mut()?;
         let unsent = std::mem::take(&mut self.slice).len();
-        chunks.pause(unsent)
+        rest.pause(unsent)
     }
 }

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use crate::http::response::Persistence;
+use crate::http::route;
 use crate::serve::connection::Connection;
 use crate::serve::handler::Handler;
 use crate::serve::lanes::Request;
 use crate::serve::lot::Lot;
+use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
 use crate::serve::stream::{Stream, Turn};
 
@@ -21,13 +23,17 @@ pub(crate) struct Work {
     pub(crate) handler: Handler,
     pub(crate) pool: Pool,
     pub(crate) lot: Arc<Lot>,
+    /// How fast streams are sent; `None` as fast as they can be.
+    pub(crate) pace: Option<Pace>,
 }
 
 impl Work {
     /// Queues a request that came on this connection.
     pub(crate) fn submit_request(self: &Arc<Self>, connection: Connection, request: Request) {
         let work = Arc::clone(self);
-        self.pool.submit(Lane::FirstByte, move || work.answer(connection, &request));
+        let asks_store = route::resolve(route::split(&request.target).0).is_ok_and(|route| route.asks_store());
+        let lane = if asks_store { Lane::FirstByte } else { Lane::Light };
+        self.pool.submit(lane, move || work.answer(connection, &request));
     }
 
     /// Queues the next turn of a stream.
@@ -46,7 +52,7 @@ impl Work {
     }
 
     fn answer(self: &Arc<Self>, mut connection: Connection, request: &Request) {
-        let answer = self.handler.answer(request);
+        let answer = self.handler.answer(request, connection.peer.ip());
         if self.lot.is_draining() {
             connection.end_after_answer();
         }
@@ -59,17 +65,20 @@ impl Work {
             head.extend_from_slice(&slice);
             slice.clear();
         }
-        self.advance(Box::new(Stream::new(connection, head, slice, answer.chunks, Instant::now())));
+        let now = Instant::now();
+        let rest = answer.chunks.map(|chunks| Paced::new(chunks, self.pace, slice.len(), now));
+        self.advance(Box::new(Stream::new(connection, head, slice, rest, answer.permit, now)));
     }
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
         let turn = stream.advance();
-        if matches!(turn, Turn::Again | Turn::Full) && !stream.may_hold() {
+        if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_)) && !stream.may_hold() {
             drop(stream.pause());
         }
         match turn {
             Turn::Again => self.submit_stream(stream),
             Turn::Full => self.lot.wait_for_room(stream, Instant::now()),
+            Turn::NotBefore(due) => self.lot.wait_for_pace(stream, due),
             Turn::Gone => {}
             Turn::Cut => self.lot.wait_for_goodbye(stream.connection, Instant::now()),
             Turn::Done if stream.connection.persistence() == Persistence::Close => {

@@ -8,6 +8,7 @@ mod browser;
 mod cli;
 mod cli_serve;
 mod connections;
+mod limits;
 mod players;
 mod store_contract;
 mod store_directory;
