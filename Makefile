@@ -1,4 +1,5 @@
-# Everything a developer or a machine runs here. `make run` needs cargo and nothing else.
+# Everything a developer or a machine runs here. `make run` needs cargo and a C compiler, which ring
+# (TLS) is built with.
 
 .PHONY: run build test check audit sample clean
 

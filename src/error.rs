@@ -147,7 +147,8 @@ impl Error {
     /// address and no local path can leak.
     pub fn public_message(&self) -> &str {
         match self.kind.side() {
-            Side::Client if !self.detail.is_empty() => &self.detail,
+            // What is not there is told in one way, whichever store says so and however.
+            Side::Client if !self.detail.is_empty() && self.kind != ErrorKind::NotFound => &self.detail,
             _ => self.kind.explain(),
         }
     }

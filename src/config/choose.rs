@@ -48,7 +48,7 @@ fn s3(layers: &Layers, draft: &Draft) -> Result<S3Config, Vec<Problem>> {
     need("AWS_SECRET_ACCESS_KEY", "expected the secret of the access key");
     let region = draft.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned());
     match (&draft.bucket, &draft.access_key_id, &draft.secret_access_key) {
-        (Some(bucket), Some(access_key_id), Some(secret_access_key)) if problems.is_empty() => Ok(S3Config {
+        (Some(bucket), Some(access_key_id), Some(secret_access_key)) if problems.is_empty() => checked(S3Config {
             bucket: bucket.clone(),
             region,
             endpoint: draft.endpoint.clone(),
@@ -58,5 +58,13 @@ fn s3(layers: &Layers, draft: &Draft) -> Result<S3Config, Vec<Problem>> {
             session_token: draft.session_token.clone(),
         }),
         _ => Err(problems),
+    }
+}
+
+/// The settings of a bucket, each of which is legal, may not go together: a name that is no part of a host, say.
+fn checked(config: S3Config) -> Result<S3Config, Vec<Problem>> {
+    match config.check() {
+        Ok(()) => Ok(config),
+        Err(error) => Err(vec![Problem::new("AWS_BUCKET_NAME", error.to_string())]),
     }
 }

@@ -370,6 +370,14 @@ impl Head<'_> {
     }
 }
 
+/// The origin that a head names, as far as the bytes go, complete and well-formed or not: so that the page which made the request
+/// may read why it was refused. It is good for that only.
+pub fn origin(bytes: &[u8]) -> Option<&str> {
+    let mut lines = bytes.split(|&byte| byte == b'\n').skip(1).filter_map(|line| std::str::from_utf8(line).ok());
+    let is_origin = |line: &&str| line.get(..7).is_some_and(|name| name.eq_ignore_ascii_case("origin:"));
+    lines.find(is_origin).map(|line| line[7..].trim())
+}
+
 /// The fields of a request as a handler sees them: those of [`FIELDS_USED`], each at most once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<(String, String)>);
@@ -569,6 +577,20 @@ mod tests {
         head.write_canonical(42, &mut out);
         let want = "GET /%D1%84 HTTP/1.1\r\nrange: bytes=0-1, bytes=3-4\r\nx-vidgate-connection: 42\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), want);
+    }
+
+    #[test]
+    fn the_origin_of_a_refused_head() {
+        for (bytes, want) in [
+            (&b"GET / HTTP/1.1\r\nHost: a\r\nORIGIN: http://a\r\n\r\n"[..], Some("http://a")),
+            (b"nonsense\nOrigin:http://a", Some("http://a")),
+            (b"Origin: http://a\r\n", None),
+            (b"GET / HTTP/1.1\r\nX-Origin: http://a\r\n", None),
+            (b"GET / HTTP/1.1\r\nOrigin\xff: http://a\r\n", None),
+            (b"", None),
+        ] {
+            assert_eq!(origin(bytes), want, "{:?}", String::from_utf8_lossy(bytes));
+        }
     }
 
     /// Every string of up to six symbols of an alphabet that has all the bytes with a meaning: never a panic, byte by byte the

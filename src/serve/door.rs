@@ -237,10 +237,10 @@ impl Door {
 
     /// Answers with an error and closes. The answer is far smaller than an empty send buffer; a client that has filled it with
     /// answers it does not read gets none.
-    fn refuse(&self, connection: Connection, error: &Error, now: Instant) {
+    fn refuse(&self, mut connection: Connection, error: &Error, now: Instant) {
         log::debug!("{} is refused: {}", connection.peer, error);
         let mut response = Response::with_error(error);
-        self.work.handler.cors.mark(None, &mut response);
+        self.work.handler.cors.mark(head::origin(connection.collected().0), &mut response);
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
         if let Body::Bytes(body) = &response.body {

@@ -40,6 +40,9 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN_MAX: usize = 256 * 1024;
 /// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
 const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How many bytes of answers that are in no store are held for clients who do not read them. Beyond, the next such client is let
+/// go.
+const KEPT_LEN_MAX: usize = 64 * 1024 * 1024;
 /// The part of all connections that one client may have, as a divisor. Whoever shares an address with many others should come
 /// through a proxy that is trusted, which has no such limit.
 const CLIENT_SHARE: usize = 2;
@@ -84,6 +87,8 @@ struct Inner {
     clients: HashMap<IpAddr, usize>,
     /// How many bytes the connections that wait for the rest of a head hold.
     collected_len: usize,
+    /// How many bytes the streams that wait for room hold and cannot give up.
+    kept_len: usize,
     /// When to look at which slot. Each slot has at most one entry that counts: `Slot::armed`.
     alarms: BinaryHeap<Reverse<(Instant, usize)>>,
     /// When the door will look again by itself.
@@ -128,8 +133,10 @@ impl Inner {
     /// Takes out what waits in a slot.
     fn take(&mut self, id: usize) -> Option<Waiting> {
         let waiting = self.slots.get_mut(&id)?.waiting.take()?;
-        if let Waiting::Request(connection) = &waiting {
-            self.collected_len -= connection.collected_len();
+        match &waiting {
+            Waiting::Request(connection) => self.collected_len -= connection.collected_len(),
+            Waiting::Room(stream) => self.kept_len -= stream.kept_len(),
+            _ => {}
         }
         Some(waiting)
     }
@@ -287,7 +294,7 @@ impl Lot {
 
     fn put(&self, id: usize, waiting: Waiting, deadline: Instant) {
         let mut inner = self.lock();
-        let draining = inner.draining;
+        let (draining, kept_len) = (inner.draining, inner.kept_len);
         let Some(slot) = inner.slots.get_mut(&id) else {
             drop(inner);
             return drop(waiting);
@@ -295,23 +302,28 @@ impl Lot {
         let asked = match &waiting {
             Waiting::Request(connection) if draining && !connection.has_collected() => Err(std::io::ErrorKind::Other.into()),
             Waiting::Request(connection) | Waiting::Goodbye(connection, _) => connection.want_read(),
+            Waiting::Room(stream) if stream.kept_len() > KEPT_LEN_MAX.saturating_sub(kept_len) => {
+                Err(std::io::ErrorKind::OutOfMemory.into())
+            }
             Waiting::Room(stream) => stream.connection.want_write(),
             Waiting::Pace(stream) => stream.connection.want_nothing(),
             Waiting::Handover(..) => Ok(()),
         };
         if asked.is_err() {
-            // Draining, or the poller refuses: in either case nobody would ever look at it again.
+            // Draining, or too much is held already, or the poller refuses and nobody would ever look at it again.
             drop(inner);
             return drop(waiting);
         }
-        let collected_len = match &waiting {
-            Waiting::Request(connection) => connection.collected_len(),
-            _ => 0,
+        let (collected_len, kept_len) = match &waiting {
+            Waiting::Request(connection) => (connection.collected_len(), 0),
+            Waiting::Room(stream) => (0, stream.kept_len()),
+            _ => (0, 0),
         };
         slot.waiting = Some(waiting);
         slot.since = Instant::now();
         slot.deadline = deadline;
         inner.collected_len += collected_len;
+        inner.kept_len += kept_len;
         let Some(slot) = inner.slots.get_mut(&id) else { return };
         // One alarm that comes too early is looked at and set again; one that comes too late must be set now.
         if slot.armed.is_none_or(|armed| deadline < armed) {
@@ -429,6 +441,7 @@ impl Lot {
     pub(crate) fn take_all(&self) -> Vec<Waiting> {
         let mut inner = self.lock();
         inner.collected_len = 0;
+        inner.kept_len = 0;
         inner.slots.values_mut().filter_map(|slot| slot.waiting.take()).collect()
     }
 

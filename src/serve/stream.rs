@@ -113,6 +113,11 @@ impl Stream {
         self.rest.as_ref().is_some_and(|rest| rest.chunks().holds_span() || !self.slice.is_empty())
     }
 
+    /// How many bytes it holds that it cannot give up while it waits: what is left of a body that is in no store.
+    pub(crate) fn kept_len(&self) -> usize {
+        if self.rest.is_some() { self.head.len() } else { self.head.len() + self.slice.len() }
+    }
+
     /// Whether it may hold its read of the store, and what came of it, while it waits.
     pub(crate) fn may_hold(&self) -> bool {
         self.rest.as_ref().is_none_or(|rest| rest.chunks().may_hold())

@@ -77,7 +77,7 @@ const add = videos => {
 const emptyNotice = () => {
   const code = text => make('code', '', text);
   const bucket = make('span', '', 'For a bucket, set ', code('AWS_BUCKET_NAME'), ' and its keys; for a folder on the server, set ', code('VIDGATE_DIR'), '. Then start vidgate again.');
-  const check = make('span', '', code('vidgate doctor'), ' says whether the store can be read.');
+  const check = make('span', '', 'The log of ', code('vidgate'), ' says whether the store can be read.');
   notice(false, othersCount ? 'There is nothing to play here yet' : 'There are no videos here yet', [
     'The store can be read, but it holds no video that a browser could play. Put one into it, or point the server to another store.',
     bucket, check,

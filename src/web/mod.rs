@@ -82,14 +82,14 @@ macro_rules! policy {
 pub const LIBRARY: Asset = Asset {
     content_type: "text/html; charset=utf-8",
     body: page!("Videos – vidgate", "library.css", "library.html", "library.js").as_bytes(),
-    content_security_policy: policy!(style: "cYydOScxphTXkPxM7OVR/YB/6t69+1UHliTSVUB+viw=", script: "AgPxjfA9IEddLSzktYuGAJtaY37GdS3FM0juT23Wo+Q="),
+    content_security_policy: policy!(style: "cYydOScxphTXkPxM7OVR/YB/6t69+1UHliTSVUB+viw=", script: "51ZLujbE3PSTj99Umb9pczzCRiNqo57aKeVfqWNgB0g="),
 };
 
 /// The player page, `GET /watch/{key}`: it takes the key from its own address.
 pub const PLAYER: Asset = Asset {
     content_type: "text/html; charset=utf-8",
     body: page!("vidgate", "player.css", "player.html", "player.js").as_bytes(),
-    content_security_policy: policy!(style: "5oPRdloZl3uU5QOKTEtSQ5TfQxAON/l+dQLv28o27q0=", script: "JTJcifR5EP+pxUDBUoSxDDlqKGpMQuhE9gTcdiuTzN4="),
+    content_security_policy: policy!(style: "5oPRdloZl3uU5QOKTEtSQ5TfQxAON/l+dQLv28o27q0=", script: "t24HFW9Es8iTxaShjQWJGOkvFBL3gJOtHfb7YgNu7lY="),
 };
 
 #[cfg(test)]

@@ -133,7 +133,7 @@ const mediaFailed = async () => {
   }
   return notice(true, 'Your browser cannot play this file', [
     'The server sends it, but this browser does not know its format, or the file is damaged. Try another browser, or download it.',
-    make('span', '', 'Whoever runs this server: ', make('code', '', 'vidgate inspect'), ' with this key says what is wrong. MP4 with H.264 and AAC plays everywhere.'),
+    make('span', '', 'Whoever runs this server: MP4 with H.264 and AAC, its index at the front (ffmpeg: ', make('code', '', '-movflags +faststart'), '), plays everywhere.'),
   ], again, back());
 };
 

@@ -87,8 +87,8 @@ const ask = async (path, options = {}) => {
 // What a person can do about a failed question.
 const advice = error => ({
   unreachable: 'Check your connection, and that the server is running, then try again.',
-  upstream_unavailable: 'Whoever runs this server can find the cause with “vidgate doctor”.',
-  upstream_forbidden: 'The server may not read its store. “vidgate doctor” names the missing permission.',
+  upstream_unavailable: 'Whoever runs this server finds the cause in its log.',
+  upstream_forbidden: 'The server may not read its store. Its log names what was refused.',
   upstream_timeout: 'The store is slow at the moment. Try again in a minute.',
   too_many_streams: 'Too many people are watching. Try again in a minute.',
   busy: 'The server is busy. Try again in a minute.',

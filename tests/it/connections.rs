@@ -225,3 +225,13 @@ fn a_viewer_who_reads_nothing_holds_little_in_the_kernel() {
     });
     assert!(held <= 640 * 1024, "the kernel holds {held} bytes for one viewer");
 }
+
+#[test]
+fn a_page_may_read_why_it_was_refused() {
+    let server = DirectoryServer::start(|_| {});
+    let mut client = Client::new(server.addr());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nOrigin: http://localhost:3000\r\nContent-Length: x\r\n\r\n");
+    let reply = client.reply(false);
+    assert_eq!((reply.status, reply.get("Access-Control-Allow-Origin")), (400, Some("http://localhost:3000")));
+    assert_eq!(reply.get("Vary"), Some("Origin"));
+}

@@ -75,6 +75,14 @@ impl S3Config {
         })
     }
 
+    /// Whether requests can be made from it: the bucket's name, the region and the endpoint fit together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`], with what does not.
+    pub fn check(&self) -> Result<(), Error> {
+        self.bucket().map(drop)
+    }
+
     /// The credentials that requests are signed with.
     pub(super) fn into_credentials(self) -> Credentials {
         match self.session_token.filter(|token| !token.is_empty()) {
