@@ -196,6 +196,11 @@ fn a_bucket_and_what_it_needs() {
             "AWS_SECRET_ACCESS_KEY: not set; expected the secret of the access key",
         ],
     );
+
+    // Each is legal by itself, and they cannot go together.
+    let together = [("AWS_ENDPOINT_URL_S3", "http://192.0.2.1:9000"), ("VIDGATE_S3_STYLE", "virtual")];
+    let told = "AWS_BUCKET_NAME: the S3 endpoint cannot carry the bucket \"videos\" in its host name: path addressing can";
+    check_bad(&[BUCKET, &together].concat(), &[told]);
 }
 
 #[test]
