@@ -10,11 +10,14 @@ use std::time::Instant;
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
 use crate::serve::lot::Lot;
-use crate::serve::socket::{Received, Registered, receive, send};
+use crate::serve::socket::{Received, Registered, receive, send, set_not_sent_max};
 
 /// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
 pub(crate) const READ_LEN: usize = 4 * 1024;
+
+/// The most that a fast client's socket may hold that is not on its way, in bytes.
+const NOT_SENT_LEN_MAX: usize = 1024 * 1024;
 
 /// A connection, owned by whoever does something with it at the moment: the lot, the door, or a thread of the pool. Dropping it
 /// closes it.
@@ -25,6 +28,9 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     socket: Registered<TcpStream>,
     lot: Arc<Lot>,
+    /// How many bytes the socket may hold that are not on their way, and how many of them were granted later.
+    not_sent_max: usize,
+    grown_len: usize,
     /// Bytes that came and are no part of a request yet, and how far they were looked at.
     inbox: Vec<u8>,
     seen: Seen,
@@ -38,11 +44,15 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(id: usize, peer: SocketAddr, socket: Registered<TcpStream>, lot: Arc<Lot>) -> Self {
+        let not_sent_max = lot.not_sent_max();
+        set_not_sent_max(&*socket, not_sent_max);
         Self {
             id,
             peer,
             socket,
             lot,
+            not_sent_max,
+            grown_len: 0,
             inbox: Vec::new(),
             seen: Seen::default(),
             head_since: None,
@@ -96,6 +106,15 @@ impl Connection {
         send(&*self.socket, bytes, more)
     }
 
+    /// The client drains the socket fast: it may hold twice as much, so that it is filled half as often.
+    pub(crate) fn grow(&mut self) {
+        if self.not_sent_max < NOT_SENT_LEN_MAX && self.lot.grow(self.not_sent_max) {
+            self.grown_len += self.not_sent_max;
+            self.not_sent_max *= 2;
+            set_not_sent_max(&*self.socket, self.not_sent_max);
+        }
+    }
+
     /// What an answer to the present request says of the connection. A body that nobody read would be taken for the next
     /// request, so the connection ends then.
     pub(crate) fn persistence(&self) -> Persistence {
@@ -141,6 +160,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.lot.shrink(self.grown_len);
         self.lot.forget(self.id);
     }
 }

@@ -168,7 +168,8 @@ impl Door {
     fn look_at(&mut self, id: usize, now: Instant, scratch: &mut [u8; READ_LEN]) {
         match self.lot.take(id) {
             Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
-            Some(Waiting::Room(stream) | Waiting::Pace(stream)) => self.work.submit_stream(stream),
+            Some(Waiting::Room(stream)) => self.work.submit_resumed(stream),
+            Some(Waiting::Pace(stream)) => self.work.submit_stream(stream),
             Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
             Some(Waiting::Handover(..)) | None => {}
         }

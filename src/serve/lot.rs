@@ -9,6 +9,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -40,6 +42,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN_MAX: usize = 256 * 1024;
 /// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
 const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How many bytes a client's socket may hold that are not on their way, to begin with.
+const NOT_SENT_LEN: Range<usize> = 16 * 1024..256 * 1024;
 /// How many bytes of answers that are in no store are held for clients who do not read them. Beyond, the next such client is let
 /// go.
 const KEPT_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -52,6 +56,8 @@ const CLIENT_SHARE: usize = 2;
 pub(crate) struct Room {
     /// In all.
     pub(crate) connections_max: usize,
+    /// How many bytes the kernel should hold for clients who read slowly.
+    pub(crate) send_budget: usize,
     /// The proxies, for which there is no limit of their own; nor is there for this machine itself.
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
@@ -74,6 +80,8 @@ pub(crate) struct Lot {
     poller: Arc<Poller>,
     patience: Patience,
     room: Room,
+    /// How many bytes more the sockets of fast clients may hold than they began with.
+    grown_len: AtomicUsize,
     inner: Mutex<Inner>,
     emptied: Condvar,
 }
@@ -156,7 +164,7 @@ impl Inner {
 
 impl Lot {
     pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room) -> Self {
-        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new() }
+        Self { poller, patience, room, grown_len: AtomicUsize::new(0), inner: Mutex::default(), emptied: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -177,6 +185,26 @@ impl Lot {
         }
         inner.slots.insert(id, Slot { client, since: now, waiting: None, deadline: now, armed: None });
         id
+    }
+
+    /// How many bytes a new client's socket may hold that are not on their way: its part of the budget.
+    pub(crate) fn not_sent_max(&self) -> usize {
+        let clients = self.lock().slots.len().max(1);
+        (self.room.send_budget / clients).clamp(NOT_SENT_LEN.start, NOT_SENT_LEN.end)
+    }
+
+    /// Asks for so many bytes more for the socket of a fast client. There are as many for all of them as in the budget.
+    pub(crate) fn grow(&self, len: usize) -> bool {
+        let granted = self.grown_len.fetch_add(len, Ordering::Relaxed) + len <= self.room.send_budget;
+        if !granted {
+            self.shrink(len);
+        }
+        granted
+    }
+
+    /// Gives back what was granted.
+    pub(crate) fn shrink(&self, len: usize) {
+        self.grown_len.fetch_sub(len, Ordering::Relaxed);
     }
 
     /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where all connections are in

@@ -26,11 +26,8 @@ use crate::store::{Directory, S3, Store};
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
-/// How many bytes a client's socket may hold that are not on their way yet. What is on its way the kernel bounds by itself, by
-/// what the path and the client take. So a viewer who reads slowly holds little in the kernel, a burst of new ones does not wait
-/// behind bulk, and one who reads fast over a long path is held back by nothing (tcp(7), `TCP_NOTSENT_LOWAT`).
-#[cfg(target_os = "linux")]
-const NOT_SENT_LEN: u32 = 256 * 1024;
+/// What clients who read slowly may hold in the kernel where it does not tell how much memory it has for that.
+const SEND_BUDGET_DEFAULT: usize = 64 * 1024 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: u64 = 256;
 
@@ -74,6 +71,7 @@ impl Server {
         let room = Room {
             connections_max: config.connections_max.unwrap_or_else(connections_max),
             trusted_proxies: config.trusted_proxies.clone(),
+            send_budget: send_budget(),
         };
         let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
         let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
@@ -176,9 +174,6 @@ fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     let addrs: Vec<SocketAddr> = (name, port).to_socket_addrs().map_err(cannot)?.collect();
     let listener = TcpListener::bind(&addrs[..]).map_err(cannot)?;
     listener.set_nonblocking(true).map_err(cannot)?;
-    // Accepted sockets inherit it.
-    #[cfg(target_os = "linux")]
-    socket2::SockRef::from(&listener).set_tcp_notsent_lowat(NOT_SENT_LEN).map_err(cannot)?;
     // Listening again only sets the backlog, which the standard library does not let one choose.
     rustix::net::listen(&listener, BACKLOG).map_err(|error| cannot(error.into()))?;
     Ok(listener)
@@ -196,4 +191,14 @@ fn connections_max() -> usize {
     current
         .map_or(usize::MAX, |current| usize::try_from(current.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX))
         .max(16)
+}
+
+/// How many bytes the kernel should hold for clients who read slowly, of all of them: an eighth of what makes it short of memory
+/// for TCP (tcp(7), `tcp_mem`: the second number, in pages). As much again and more is on its way to them, or with them where
+/// they are on this machine. Once it is short, sockets say that they are writable and take nothing.
+fn send_budget() -> usize {
+    let tcp_mem = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
+    let pages: Option<usize> = tcp_mem.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
+    // Pages of 4 KiB, the smallest that there are.
+    pages.map_or(SEND_BUDGET_DEFAULT, |pages| pages.saturating_mul(4096 / 8))
 }

@@ -67,6 +67,20 @@ impl<S: AsSource> Drop for Registered<S> {
     }
 }
 
+/// Sets how many bytes the socket may hold that are not on their way yet. What is on its way the kernel bounds by itself, by what
+/// the path and the client take; so a slow client holds little, and a fast one over a long path is held back by nothing (tcp(7),
+/// `TCP_NOTSENT_LOWAT`). Where the system cannot do this, nothing is set.
+pub(crate) fn set_not_sent_max(socket: impl AsFd, len: usize) {
+    #[cfg(target_os = "linux")]
+    {
+        let len = u32::try_from(len).unwrap_or(u32::MAX);
+        // It fails for a socket that is no longer one, which the next call to it tells as well.
+        let _ = socket2::SockRef::from(&socket.as_fd()).set_tcp_notsent_lowat(len);
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, len);
+}
+
 /// What came of reading without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {

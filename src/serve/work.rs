@@ -3,7 +3,7 @@
 //! In scope: what follows each turn. Not in scope: the answer (`handler`), the sending (`stream`), the waiting (`lot`).
 
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::response::Persistence;
 use crate::http::route;
@@ -17,6 +17,9 @@ use crate::serve::stream::{Stream, Turn};
 
 /// The bodies that are sent in one packet with their head, in bytes at most.
 const JOINED_LEN_MAX: usize = 16 * 1024;
+
+/// A client that makes room so soon takes more than its socket holds.
+const FAST_DRAIN: Duration = Duration::from_millis(5);
 
 /// Everything that work needs.
 pub(crate) struct Work {
@@ -34,6 +37,14 @@ impl Work {
         let asks_store = route::resolve(route::split(&request.target).0).is_ok_and(|route| route.asks_store());
         let lane = if asks_store { Lane::FirstByte } else { Lane::Light };
         self.pool.submit(lane, move || work.answer(connection, &request));
+    }
+
+    /// Queues the next turn of a stream whose socket has room again.
+    pub(crate) fn submit_resumed(self: &Arc<Self>, mut stream: Box<Stream>) {
+        if stream.last_progress.elapsed() < FAST_DRAIN {
+            stream.connection.grow();
+        }
+        self.submit_stream(stream);
     }
 
     /// Queues the next turn of a stream.
