@@ -10,14 +10,11 @@ use std::time::Instant;
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
 use crate::serve::lot::Lot;
-use crate::serve::socket::{Received, Registered, receive, send, set_not_sent_max};
+use crate::serve::socket::{Received, Registered, is_reset, receive, send, set_not_sent_max};
 
 /// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
 pub(crate) const READ_LEN: usize = 4 * 1024;
-
-/// The most that a fast client's socket may hold that is not on its way, in bytes.
-const NOT_SENT_LEN_MAX: usize = 1024 * 1024;
 
 /// A connection, owned by whoever does something with it at the moment: the lot, the door, or a thread of the pool. Dropping it
 /// closes it.
@@ -44,7 +41,7 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(id: usize, peer: SocketAddr, socket: Registered<TcpStream>, lot: Arc<Lot>) -> Self {
-        let not_sent_max = lot.not_sent_max();
+        let not_sent_max = lot.budget().share(lot.len());
         set_not_sent_max(&*socket, not_sent_max);
         Self {
             id,
@@ -74,11 +71,8 @@ impl Connection {
 
     /// Takes the head of a request off the front of what was collected.
     pub(crate) fn begin_request(&mut self, len: usize, facts: RequestFacts) {
-        self.inbox.drain(..len);
-        if self.inbox.is_empty() {
-            // An idle connection holds no buffer.
-            self.inbox = Vec::new();
-        }
+        // What is left may wait for as long as a film, so it holds no more than it needs; an idle connection holds nothing.
+        self.inbox = self.inbox[len..].to_vec();
         self.seen = Seen::default();
         self.head_since = None;
         self.http_11 = facts.http_11;
@@ -108,10 +102,10 @@ impl Connection {
 
     /// The client drains the socket fast: it may hold twice as much, so that it is filled half as often.
     pub(crate) fn grow(&mut self) {
-        if self.not_sent_max < NOT_SENT_LEN_MAX && self.lot.grow(self.not_sent_max) {
-            self.grown_len += self.not_sent_max;
-            self.not_sent_max *= 2;
-            set_not_sent_max(&*self.socket, self.not_sent_max);
+        if let Some(doubled) = self.lot.budget().double(self.not_sent_max) {
+            self.grown_len += doubled - self.not_sent_max;
+            self.not_sent_max = doubled;
+            set_not_sent_max(&*self.socket, doubled);
         }
     }
 
@@ -128,6 +122,11 @@ impl Connection {
     /// The connection will end behind the present answer.
     pub(crate) fn end_after_answer(&mut self) {
         self.keep_alive = false;
+    }
+
+    /// Whether the client is gone, so that nobody would get an answer.
+    pub(crate) fn is_reset(&self) -> bool {
+        is_reset(&*self.socket)
     }
 
     /// Tells the client that there is nothing more to come, so that it can read what it was sent; closing at once, with bytes of
@@ -160,7 +159,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
-        self.lot.shrink(self.grown_len);
+        self.lot.budget().give_back(self.grown_len);
         self.lot.forget(self.id);
     }
 }

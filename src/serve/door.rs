@@ -31,6 +31,10 @@ pub(crate) const LANE_KEY: usize = usize::MAX - 2;
 const ACCEPTS_MAX: usize = 256;
 /// How often the lanes are probed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
+/// How often it is told that accepting pauses, at most.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+/// How long nothing is accepted where all connections are being worked on.
+const OVERFULL_PAUSE: Duration = Duration::from_millis(5);
 /// How long nothing is accepted after the process ran out of descriptors or memory for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -55,6 +59,8 @@ pub(crate) struct Door {
     pub(crate) probe_at: Instant,
     /// Nothing is accepted before this time.
     pub(crate) accept_from: Option<Instant>,
+    /// When it was last told that accepting pauses.
+    pub(crate) accept_warned: Option<Instant>,
 }
 
 impl Door {
@@ -79,7 +85,7 @@ impl Door {
             self.probe_lanes(now);
             for event in events.iter() {
                 match event.key {
-                    LISTENER_KEY => self.accept(now),
+                    LISTENER_KEY => self.accept(now, &mut scratch),
                     key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key, now),
                     id => self.look_at(id, now, &mut scratch),
                 }
@@ -95,7 +101,7 @@ impl Door {
                 self.listen();
             }
         }
-        drop(self.lot.take_all());
+        drop(self.lot.close());
     }
 
     /// Asks for the next event of the listening socket.
@@ -105,25 +111,30 @@ impl Door {
         }
     }
 
-    fn accept(&mut self, now: Instant) {
-        let Some(listener) = &self.listener else { return };
+    fn accept(&mut self, now: Instant, scratch: &mut [u8; READ_LEN]) {
         for _ in 0..ACCEPTS_MAX {
+            let Some(listener) = &self.listener else { return };
             if self.lot.is_overfull() {
                 // All are being worked on; some of them will wait for something in a moment.
-                self.accept_from = Some(now + ACCEPT_PAUSE);
+                self.accept_from = Some(now + OVERFULL_PAUSE);
                 return;
             }
             match listener.accept() {
                 Ok((socket, peer)) => {
-                    if let Err(error) = admit(socket, peer, &self.poller, &self.lot, now) {
-                        log::debug!("{peer} went away at once: {error}");
+                    // Most clients have said by now what they want. Whoever has must not be taken for idle.
+                    match admit(socket, peer, &self.poller, &self.lot, now) {
+                        Ok(connection) => self.collect(connection, now, scratch),
+                        Err(error) => log::debug!("{peer} went away at once: {error}"),
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => match Errno::from_io_error(&error) {
                     // Out of something that comes back when a connection ends. The event would come again at once.
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        log::warn!("accepting pauses: {error}");
+                        if self.accept_warned.is_none_or(|warned| now.duration_since(warned) > WARN_EVERY) {
+                            log::warn!("accepting pauses: {error}");
+                            self.accept_warned = Some(now);
+                        }
                         self.accept_from = Some(now + ACCEPT_PAUSE);
                         return;
                     }
@@ -169,7 +180,8 @@ impl Door {
         match self.lot.take(id) {
             Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
             Some(Waiting::Room(stream)) => self.work.submit_resumed(stream),
-            Some(Waiting::Pace(stream)) => self.work.submit_stream(stream),
+            // It asked for no event but the one that the viewer is gone.
+            Some(Waiting::Pace(stream)) => self.work.submit_end(stream),
             Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
             Some(Waiting::Handover(..)) | None => {}
         }
@@ -244,7 +256,9 @@ impl Door {
         self.work.handler.cors.mark(head::origin(connection.collected().0), &mut response);
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
-        if let Body::Bytes(body) = &response.body {
+        // RFC 9112 section 6.3: the answer to HEAD ends with its head.
+        let is_head = connection.collected().0.trim_ascii_start().starts_with(b"HEAD ");
+        if let (Body::Bytes(body), false) = (&response.body, is_head) {
             bytes.extend_from_slice(body);
         }
         if connection.send(&bytes, false).is_ok() {
@@ -254,17 +268,14 @@ impl Door {
 }
 
 /// Gives a new client its slot.
-fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lot>, now: Instant) -> io::Result<()> {
+fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lot>, now: Instant) -> io::Result<Connection> {
     socket.set_nonblocking(true)?;
     // A short answer must not wait for the acknowledgement of the one before it.
     socket.set_nodelay(true)?;
     drop(lot.make_room(peer.ip()));
     let id = lot.admit(peer.ip(), now);
     match Registered::new(socket, poller, id) {
-        Ok(socket) => {
-            lot.wait_for_request(Connection::new(id, peer, socket, Arc::clone(lot)), now);
-            Ok(())
-        }
+        Ok(socket) => Ok(Connection::new(id, peer, socket, Arc::clone(lot))),
         Err(error) => {
             lot.forget(id);
             Err(error)

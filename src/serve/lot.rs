@@ -6,11 +6,8 @@
 //! Locks: the lot's one lock is held for a few instructions (and one call to the poller) at a time, never while a connection is
 //! dropped, for that comes back here.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::ops::Range;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -18,6 +15,8 @@ use ipnet::IpNet;
 use polling::Poller;
 
 use crate::http::forwarded;
+use crate::serve::alarms::Alarms;
+use crate::serve::budget::SendBudget;
 use crate::serve::connection::Connection;
 use crate::serve::stream::Stream;
 
@@ -42,8 +41,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN_MAX: usize = 256 * 1024;
 /// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
 const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
-/// How many bytes a client's socket may hold that are not on their way, to begin with.
-const NOT_SENT_LEN: Range<usize> = 16 * 1024..256 * 1024;
 /// How many bytes of answers that are in no store are held for clients who do not read them. Beyond, the next such client is let
 /// go.
 const KEPT_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -52,12 +49,12 @@ const KEPT_LEN_MAX: usize = 64 * 1024 * 1024;
 const CLIENT_SHARE: usize = 2;
 
 /// How many connections there may be.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Room {
     /// In all.
     pub(crate) connections_max: usize,
-    /// How many bytes the kernel should hold for clients who read slowly.
-    pub(crate) send_budget: usize,
+    /// What the kernel may hold for them.
+    pub(crate) send_budget: SendBudget,
     /// The proxies, for which there is no limit of their own; nor is there for this machine itself.
     pub(crate) trusted_proxies: Vec<IpNet>,
 }
@@ -80,8 +77,6 @@ pub(crate) struct Lot {
     poller: Arc<Poller>,
     patience: Patience,
     room: Room,
-    /// How many bytes more the sockets of fast clients may hold than they began with.
-    grown_len: AtomicUsize,
     inner: Mutex<Inner>,
     emptied: Condvar,
 }
@@ -97,14 +92,16 @@ struct Inner {
     collected_len: usize,
     /// How many bytes the streams that wait for room hold and cannot give up.
     kept_len: usize,
-    /// When to look at which slot. Each slot has at most one entry that counts: `Slot::armed`.
-    alarms: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// When to look at which slot.
+    alarms: Alarms,
     /// When the door will look again by itself.
     door_wakes_at: Option<Instant>,
     /// Connections whose next request came with the last one, so that no event will tell of it.
     ready: VecDeque<usize>,
     /// No request is waited for any more.
     draining: bool,
+    /// Nothing is waited for any more: there is no door that would look.
+    closed: bool,
 }
 
 struct Slot {
@@ -115,7 +112,7 @@ struct Slot {
     /// `None` while somebody works on the connection.
     waiting: Option<Waiting>,
     deadline: Instant,
-    /// The earliest entry in `alarms`.
+    /// Its entry in `alarms` that counts.
     armed: Option<Instant>,
 }
 
@@ -149,6 +146,16 @@ impl Inner {
         Some(waiting)
     }
 
+    /// Sets the alarm of a slot; the one that it had does not count any more.
+    fn set_alarm(&mut self, at: Instant, id: usize) {
+        if let Some(slot) = self.slots.get_mut(&id) {
+            slot.armed = Some(at);
+        }
+        let slots = &self.slots;
+        let counts = |at, id| slots.get(&id).is_some_and(|slot| slot.armed == Some(at));
+        self.alarms.set(at, id, slots.len(), counts);
+    }
+
     /// Takes out so many of the slots that fit, the most expendable first.
     fn take_expendable(&mut self, count: usize, fits: impl Fn(&Slot) -> bool) -> Vec<Waiting> {
         let fitting = self.slots.iter().filter(|(_, slot)| fits(slot));
@@ -164,7 +171,7 @@ impl Inner {
 
 impl Lot {
     pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room) -> Self {
-        Self { poller, patience, room, grown_len: AtomicUsize::new(0), inner: Mutex::default(), emptied: Condvar::new() }
+        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -187,24 +194,14 @@ impl Lot {
         id
     }
 
-    /// How many bytes a new client's socket may hold that are not on their way: its part of the budget.
-    pub(crate) fn not_sent_max(&self) -> usize {
-        let clients = self.lock().slots.len().max(1);
-        (self.room.send_budget / clients).clamp(NOT_SENT_LEN.start, NOT_SENT_LEN.end)
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().slots.len()
     }
 
-    /// Asks for so many bytes more for the socket of a fast client. There are as many for all of them as in the budget.
-    pub(crate) fn grow(&self, len: usize) -> bool {
-        let granted = self.grown_len.fetch_add(len, Ordering::Relaxed) + len <= self.room.send_budget;
-        if !granted {
-            self.shrink(len);
-        }
-        granted
-    }
-
-    /// Gives back what was granted.
-    pub(crate) fn shrink(&self, len: usize) {
-        self.grown_len.fetch_sub(len, Ordering::Relaxed);
+    /// What the kernel may hold for the clients.
+    pub(crate) fn budget(&self) -> &SendBudget {
+        &self.room.send_budget
     }
 
     /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where all connections are in
@@ -277,10 +274,16 @@ impl Lot {
             connection.head_since = Some(now);
             let id = connection.id;
             let mut inner = self.lock();
+            if inner.closed {
+                drop(inner);
+                return drop(connection);
+            }
             inner.collected_len += connection.collected_len();
             let Some(slot) = inner.slots.get_mut(&id) else { return };
             slot.waiting = Some(Waiting::Request(connection));
             slot.since = now;
+            // Else the deadline of what it waited for before could count, and refuse it for being late.
+            slot.deadline = now + self.patience.head;
             inner.ready.push_back(id);
             drop(inner);
             self.wake_door();
@@ -322,8 +325,8 @@ impl Lot {
 
     fn put(&self, id: usize, waiting: Waiting, deadline: Instant) {
         let mut inner = self.lock();
-        let (draining, kept_len) = (inner.draining, inner.kept_len);
-        let Some(slot) = inner.slots.get_mut(&id) else {
+        let Inner { draining, closed, kept_len, .. } = *inner;
+        let Some(slot) = inner.slots.get_mut(&id).filter(|_| !closed) else {
             drop(inner);
             return drop(waiting);
         };
@@ -355,8 +358,7 @@ impl Lot {
         let Some(slot) = inner.slots.get_mut(&id) else { return };
         // One alarm that comes too early is looked at and set again; one that comes too late must be set now.
         if slot.armed.is_none_or(|armed| deadline < armed) {
-            slot.armed = Some(deadline);
-            inner.alarms.push(Reverse((deadline, id)));
+            inner.set_alarm(deadline, id);
             if inner.door_wakes_at.is_some_and(|wakes_at| deadline < wakes_at) {
                 inner.door_wakes_at = None;
                 drop(inner);
@@ -411,11 +413,7 @@ impl Lot {
     pub(crate) fn pop_overdue(&self, now: Instant) -> Option<Waiting> {
         let mut inner = self.lock();
         loop {
-            let Reverse((at, id)) = *inner.alarms.peek()?;
-            if at > now {
-                return None;
-            }
-            inner.alarms.pop();
+            let (at, id) = inner.alarms.pop(now)?;
             // The slot may be gone, or this may be an alarm that was set again earlier.
             let Some(slot) = inner.slots.get_mut(&id).filter(|slot| slot.armed == Some(at)) else { continue };
             slot.armed = None;
@@ -426,15 +424,14 @@ impl Lot {
                 return inner.take(id);
             }
             let deadline = slot.deadline;
-            slot.armed = Some(deadline);
-            inner.alarms.push(Reverse((deadline, id)));
+            inner.set_alarm(deadline, id);
         }
     }
 
     /// When the door must look again. Alarms that are set earlier than this later on wake it.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         let mut inner = self.lock();
-        let at = inner.alarms.peek().map(|Reverse((at, _))| *at);
+        let at = inner.alarms.next();
         let now_ready = (!inner.ready.is_empty()).then(Instant::now);
         let wakes_at = now_ready.or(at);
         // Without any alarm the door sleeps for ever, so that any alarm is earlier.
@@ -465,9 +462,11 @@ impl Lot {
         self.lock().draining
     }
 
-    /// Takes out everything that waits, to be dropped by the caller.
-    pub(crate) fn take_all(&self) -> Vec<Waiting> {
+    /// From now on nothing waits: takes out everything that does, to be dropped by the caller. What comes later is dropped at
+    /// once.
+    pub(crate) fn close(&self) -> Vec<Waiting> {
         let mut inner = self.lock();
+        inner.closed = true;
         inner.collected_len = 0;
         inner.kept_len = 0;
         inner.slots.values_mut().filter_map(|slot| slot.waiting.take()).collect()
@@ -479,5 +478,70 @@ impl Lot {
         let waited = self.emptied.wait_timeout_while(inner, timeout, |inner| !inner.slots.is_empty());
         let (inner, _) = waited.unwrap_or_else(PoisonError::into_inner);
         inner.slots.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+    use crate::serve::connection::READ_LEN;
+    use crate::serve::socket::{Received, Registered};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A lot with one connection, its client, and when it came.
+    fn one() -> (Arc<Lot>, Connection, TcpStream, Instant) {
+        let poller = Arc::new(Poller::new().unwrap());
+        let patience = Patience { head: 10 * SECOND, idle: 60 * SECOND, stall: 1800 * SECOND };
+        let room = Room { connections_max: 10, send_budget: SendBudget::new(1 << 20), trusted_proxies: Vec::new() };
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (socket, peer) = listener.accept().unwrap();
+        let now = Instant::now();
+        let id = lot.admit(peer.ip(), now);
+        let connection = Connection::new(id, peer, Registered::new(socket, &poller, id).unwrap(), Arc::clone(&lot));
+        (lot, connection, client, now)
+    }
+
+    #[test]
+    fn a_request_that_came_early_is_not_late() {
+        let (lot, mut connection, mut client, start) = one();
+        client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+        while connection.receive(&mut [0; READ_LEN], start).unwrap() == Received::Nothing {}
+        // The answer before waited until this second, and the pool was done with it just then.
+        let id = connection.id;
+        lot.put(id, Waiting::Handover(connection, 0), start + SECOND);
+        let connection = lot.take_handover(id).unwrap();
+        lot.next_request(connection, start + SECOND);
+        assert!(lot.pop_overdue(start + 2 * SECOND).is_none(), "it would be answered 408");
+        assert!(lot.pop_ready().is_some());
+    }
+
+    #[test]
+    fn alarms_are_as_many_as_connections() {
+        let (lot, mut connection, _client, start) = one();
+        let id = connection.id;
+        for number in 0..10_000 {
+            let now = start + SECOND * number;
+            // What a slow viewer does: parks with an open read, gives it up after a second, takes some.
+            lot.put(id, Waiting::Handover(connection, 0), now + SECOND);
+            let Some(Waiting::Handover(parked, _)) = lot.pop_overdue(now + SECOND) else { panic!("it was due") };
+            lot.put(id, Waiting::Handover(parked, 0), now + 1800 * SECOND);
+            connection = lot.take_handover(id).unwrap();
+        }
+        let count = lot.lock().alarms.len();
+        assert!(count < 100, "{count} alarms for one connection");
+    }
+
+    #[test]
+    fn nothing_waits_in_a_closed_lot() {
+        let (lot, connection, _client, now) = one();
+        drop(lot.close());
+        lot.wait_for_request(connection, now);
+        assert!(lot.wait_until_empty(Duration::ZERO));
     }
 }

@@ -3,6 +3,8 @@
 //! A request comes in at the `door`, goes through a lane (`lanes`) to the `handler` on the `pool`, and its body becomes a
 //! `stream` of `chunks` that waits in the `lot` whenever its viewer is slower than we are.
 
+mod alarms;
+mod budget;
 mod chunks;
 mod connection;
 mod door;

@@ -23,6 +23,9 @@ pub(crate) enum Lane {
 /// First bytes go before bulk, but of this many pieces one is bulk, so that a rush of new viewers stops nobody's film.
 const BULK_EVERY: usize = 16;
 
+/// Light work goes before all other, but of this many pieces one is not light, so that a flood of it stops nobody's film either.
+const READ_EVERY: usize = 16;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A pool of threads with a queue for each lane.
@@ -40,17 +43,24 @@ struct Queues {
     reads_max: usize,
     /// First bytes since the last piece of bulk.
     since_bulk: usize,
+    /// Light work since the last that was not.
+    since_read: usize,
 }
 
 impl Queues {
     /// The next piece, and whether it counts as a read.
     fn pop(&mut self) -> Option<(Work, bool)> {
-        if let Some(work) = self.light.pop_front() {
+        let may_read = self.reads < self.reads_max && !(self.first_byte.is_empty() && self.bulk.is_empty());
+        if (self.since_read + 1 < READ_EVERY || !may_read)
+            && let Some(work) = self.light.pop_front()
+        {
+            self.since_read += 1;
             return Some((work, false));
         }
-        if self.reads >= self.reads_max {
+        if !may_read {
             return None;
         }
+        self.since_read = 0;
         let work = if self.since_bulk + 1 >= BULK_EVERY || self.first_byte.is_empty() {
             self.since_bulk = 0;
             self.bulk.pop_front().or_else(|| self.first_byte.pop_front())
@@ -75,6 +85,7 @@ impl Pool {
             reads: 0,
             reads_max: (threads - 1).max(1),
             since_bulk: 0,
+            since_read: 0,
         };
         let threads = threadpool::Builder::new().num_threads(threads).thread_name("vidgate-pool".into()).build();
         Self { threads, queues: Arc::new(Mutex::new(queues)) }

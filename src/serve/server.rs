@@ -11,6 +11,7 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, StoreConfig};
 use crate::error::{Error, ErrorKind};
+use crate::serve::budget::SendBudget;
 use crate::serve::chunks::Source;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
 use crate::serve::handler::Handler;
@@ -29,7 +30,7 @@ const BACKLOG: i32 = 4096;
 /// What clients who read slowly may hold in the kernel where it does not tell how much memory it has for that.
 const SEND_BUDGET_DEFAULT: usize = 64 * 1024 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
-const DESCRIPTORS_KEPT: u64 = 256;
+const DESCRIPTORS_KEPT: usize = 256;
 
 /// A server that runs. Dropping it stops it at once.
 pub struct Server {
@@ -69,9 +70,9 @@ impl Server {
 
         let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
         let room = Room {
-            connections_max: config.connections_max.unwrap_or_else(connections_max),
+            connections_max: connections_max(config.connections_max),
             trusted_proxies: config.trusted_proxies.clone(),
-            send_budget: send_budget(),
+            send_budget: SendBudget::new(send_budget()),
         };
         let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
         let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
@@ -98,6 +99,7 @@ impl Server {
             pulse: Arc::clone(&pulse),
             probe_at: Instant::now(),
             accept_from: None,
+            accept_warned: None,
         };
         let dispatch = {
             let (listener, lot, pulse) = (Arc::clone(&listener), Arc::clone(&lot), Arc::clone(&pulse));
@@ -142,7 +144,7 @@ impl Drop for Server {
             // A panic of theirs was printed when it happened.
             let _ = thread.join();
         }
-        drop(self.lot.take_all());
+        drop(self.lot.close());
     }
 }
 
@@ -179,8 +181,9 @@ fn listen(host: &str, port: u16) -> Result<TcpListener, Error> {
     Ok(listener)
 }
 
-/// As many connections as the process may have descriptors for, once that limit is as high as it may be.
-fn connections_max() -> usize {
+/// How many connections there may be: as many as are wanted, and never more than the process may have descriptors for, once that
+/// limit is as high as it may be.
+fn connections_max(wanted: Option<usize>) -> usize {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     let current = match rustix::process::setrlimit(Resource::Nofile, raised) {
@@ -188,9 +191,16 @@ fn connections_max() -> usize {
         Err(_) => limit.current,
     };
     // None is "no limit".
-    current
-        .map_or(usize::MAX, |current| usize::try_from(current.saturating_sub(DESCRIPTORS_KEPT)).unwrap_or(usize::MAX))
-        .max(16)
+    let descriptors = current.map_or(usize::MAX, |current| usize::try_from(current).unwrap_or(usize::MAX));
+    let most = descriptors.saturating_sub(DESCRIPTORS_KEPT.min(descriptors / 2));
+    match wanted {
+        Some(wanted) if wanted > most => {
+            log::warn!("{wanted} connections are wanted, and {descriptors} open files allow {most}");
+            most
+        }
+        Some(wanted) => wanted,
+        None => most,
+    }
 }
 
 /// How many bytes the kernel should hold for clients who read slowly, of all of them: an eighth of what makes it short of memory

@@ -81,6 +81,12 @@ pub(crate) fn set_not_sent_max(socket: impl AsFd, len: usize) {
     let _ = (socket, len);
 }
 
+/// Whether the peer has reset the connection. That it sends no more is not that: it may still read.
+pub(crate) fn is_reset(socket: impl AsFd) -> bool {
+    // SO_ERROR tells of an error that came since, and takes it away: the next call on the socket fails all the same.
+    !matches!(rustix::net::sockopt::socket_error(socket), Ok(Ok(())))
+}
+
 /// What came of reading without blocking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Received {

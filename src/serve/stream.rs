@@ -113,9 +113,11 @@ impl Stream {
         self.rest.as_ref().is_some_and(|rest| rest.chunks().holds_span() || !self.slice.is_empty())
     }
 
-    /// How many bytes it holds that it cannot give up while it waits: what is left of a body that is in no store.
+    /// How many bytes it holds that it cannot give up while it waits: of a body that is in no store, and of requests that came
+    /// before their turn.
     pub(crate) fn kept_len(&self) -> usize {
-        if self.rest.is_some() { self.head.len() } else { self.head.len() + self.slice.len() }
+        let body_len = if self.rest.is_some() { 0 } else { self.slice.len() };
+        self.head.len() + body_len + self.connection.collected_len()
     }
 
     /// Whether it may hold its read of the store, and what came of it, while it waits.

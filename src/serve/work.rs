@@ -53,6 +53,11 @@ impl Work {
         self.pool.submit(Lane::Bulk, move || work.advance(stream));
     }
 
+    /// The viewer is gone. The span is closed on a thread that may block.
+    pub(crate) fn submit_end(&self, stream: Box<Stream>) {
+        self.pool.submit(Lane::Bulk, move || drop(stream));
+    }
+
     /// A parked stream gives up what it holds, and waits on. The span is closed on a thread that may block.
     pub(crate) fn submit_pause(self: &Arc<Self>, mut stream: Box<Stream>) {
         let span = stream.pause();
@@ -63,6 +68,10 @@ impl Work {
     }
 
     fn answer(self: &Arc<Self>, mut connection: Connection, request: &Request) {
+        if connection.is_reset() {
+            // It left while it was queued. The store need not be asked for nobody.
+            return;
+        }
         let answer = self.handler.answer(request, connection.peer.ip());
         if self.lot.is_draining() {
             connection.end_after_answer();

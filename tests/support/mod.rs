@@ -4,6 +4,7 @@ pub(crate) mod broken_store;
 pub(crate) mod client;
 pub(crate) mod fake_s3;
 pub(crate) mod minio;
+pub(crate) mod process;
 pub(crate) mod server;
 
 use std::time::{Duration, Instant};
