@@ -57,6 +57,7 @@
 //! - [`Server`]: [`start`](Server::start) on the store that a [`Config`] names, or
 //!   [`start_with_store`](Server::start_with_store) on one of your own; [`addr`](Server::addr), [`drain`](Server::drain),
 //!   [`wait_drained`](Server::wait_drained).
+//! - [`Vitals`]: what [`Server::vitals`] gives; [`check`](Vitals::check) says whether the server still works.
 //! - [`Config`]: all settings. [`Config::default`] for embedding, [`Config::from_sources`] for flags, environment and `.env`;
 //!   [`config::SETTINGS`] is the table of them.
 //! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`].

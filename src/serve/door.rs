@@ -121,6 +121,9 @@ impl Door {
             }
             match listener.accept() {
                 Ok((socket, peer)) => {
+                    for waiting in self.lot.make_room(peer.ip()) {
+                        self.let_go(waiting);
+                    }
                     // Most clients have said by now what they want. Whoever has must not be taken for idle.
                     match admit(socket, peer, &self.poller, &self.lot, now) {
                         Ok(connection) => self.collect(connection, now, scratch),
@@ -230,6 +233,13 @@ impl Door {
         }
     }
 
+    /// A connection goes so that another may come. A read of the store is closed where that may block.
+    fn let_go(&self, waiting: Waiting) {
+        if let Waiting::Room(stream) | Waiting::Pace(stream) = waiting {
+            self.work.submit_end(stream);
+        }
+    }
+
     /// A connection waited too long.
     fn overdue(&self, waiting: Waiting, now: Instant) {
         match waiting {
@@ -272,7 +282,6 @@ fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lo
     socket.set_nonblocking(true)?;
     // A short answer must not wait for the acknowledgement of the one before it.
     socket.set_nodelay(true)?;
-    drop(lot.make_room(peer.ip()));
     let id = lot.admit(peer.ip(), now);
     match Registered::new(socket, poller, id) {
         Ok(socket) => Ok(Connection::new(id, peer, socket, Arc::clone(lot))),
