@@ -4,13 +4,14 @@ use std::io::Read;
 use std::time::{Duration, Instant};
 
 use crate::support::client::{Client, get};
-use crate::support::server::{DirectoryServer, noise};
+use crate::support::pattern;
+use crate::support::server::DirectoryServer;
 use crate::support::wait_for;
 
 #[test]
 fn keep_alive_and_pipelining_in_order() {
     let server = DirectoryServer::start(|_| {});
-    let film = noise(700_000, 2);
+    let film = pattern(2, 700_000);
     server.put("film.mp4", &film);
     let mut client = Client::new(server.addr());
     for _ in 0..3 {
@@ -82,7 +83,7 @@ fn what_follows_a_close_is_not_answered() {
 #[test]
 fn a_client_that_sends_no_more_is_answered() {
     let server = DirectoryServer::start(|_| {});
-    let film = noise(5_000_000, 3);
+    let film = pattern(3, 5_000_000);
     server.put("film.mp4", &film);
     let mut client = Client::new(server.addr());
     client.ask("GET", "/media/film.mp4", &[]);
@@ -156,7 +157,7 @@ fn a_slow_head_is_timed_out_and_an_idle_connection_closed() {
 #[test]
 fn a_viewer_who_takes_nothing_is_let_go_and_one_who_takes_little_is_not() {
     let server = DirectoryServer::start(|config| config.stall_timeout = Duration::from_millis(1500));
-    let film = noise(30_000_000, 4);
+    let film = pattern(4, 30_000_000);
     server.put("film.mp4", &film);
     let mut stalled = Client::new(server.addr());
     stalled.ask("GET", "/media/film.mp4", &[]);
@@ -185,7 +186,7 @@ fn a_viewer_who_takes_nothing_is_let_go_and_one_who_takes_little_is_not() {
 #[test]
 fn parked_viewers_hold_no_thread() {
     let server = DirectoryServer::start(|config| config.workers_per_core = 1);
-    let film = noise(20_000_000, 5);
+    let film = pattern(5, 20_000_000);
     server.put("film.mp4", &film);
     // Many times as many viewers as threads, all of them stuck in the middle of the film.
     let mut viewers: Vec<Client> = (0..100).map(|_| Client::new(server.addr())).collect();
@@ -214,7 +215,7 @@ fn held_by_the_kernel(client: &Client) -> Option<usize> {
 #[test]
 fn a_viewer_who_reads_nothing_holds_little_in_the_kernel() {
     let server = DirectoryServer::start(|_| {});
-    server.put("film.mp4", noise(20_000_000, 6));
+    server.put("film.mp4", pattern(6, 20_000_000));
     let mut viewer = Client::new(server.addr());
     viewer.ask("GET", "/media/film.mp4", &[]);
     // The stream is parked when the kernel holds something and the same for as long as another client is served some films.

@@ -6,7 +6,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::support::server::{DirectoryServer, noise};
+use crate::support::pattern;
+use crate::support::server::DirectoryServer;
 
 /// How long the server may take to answer and close. It does so at once; the rest is for a machine that does much else.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
@@ -234,7 +235,7 @@ fn request_lines() {
 #[test]
 fn other_protocols() {
     let mut hello = vec![0x16, 3, 1, 0, 0xa5, 1, 0, 0, 0xa1, 3, 3];
-    hello.extend(noise(160, 1));
+    hello.extend(pattern(1, 160));
     let upgrade = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
     let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
     check(vec![
@@ -941,7 +942,7 @@ fn random_bytes() {
     let server = hostile_server();
     for seed in 0..150 {
         let length = 1 << (seed % 14);
-        let mut bytes = noise(length, seed);
+        let mut bytes = pattern(seed, length);
         if seed % 2 == 1 {
             // Looks more like a head.
             let of = b"\r\n :GET/HP1.0ahost%?-,";

@@ -9,7 +9,8 @@ use vidgate::object::{ObjectId, ObjectKey, ObjectMeta};
 use vidgate::store::{ListPage, ListQuery, Span, Store};
 
 use crate::support::client::{Client, get};
-use crate::support::server::{DirectoryServer, noise, start};
+use crate::support::pattern;
+use crate::support::server::{DirectoryServer, start};
 use crate::support::wait_for;
 
 /// Longer than anything here takes, and shorter than a test may hang.
@@ -26,7 +27,7 @@ fn stalled(server: &DirectoryServer) -> Client {
 #[test]
 fn above_the_cap_the_idle_go_first_then_the_longest_stalled() {
     let server = DirectoryServer::start(|config| config.connections_max = Some(20));
-    let film = noise(20_000_000, 11);
+    let film = pattern(11, 20_000_000);
     server.put("film.mp4", &film);
     let mut first_stalled = stalled(&server);
     let mut streams: Vec<Client> = (0..9).map(|_| stalled(&server)).collect();
@@ -68,7 +69,7 @@ fn streams_in_all_and_for_one_client() {
         config.streams_per_ip_max = 2;
         config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
     });
-    server.put("film.mp4", noise(20_000_000, 12));
+    server.put("film.mp4", pattern(12, 20_000_000));
     server.put("small.mp4", "small");
     let open = |client: &str| {
         let mut stream = Client::new(server.addr());
@@ -102,7 +103,7 @@ fn a_paced_stream_is_no_faster_than_its_rate_and_holds_no_thread() {
         config.rate = Some(rate);
         config.burst = 128 * 1024;
     });
-    let film = noise(128 * 1024 + 64 * 1024, 13);
+    let film = pattern(13, 128 * 1024 + 64 * 1024);
     server.put("film.mp4", &film);
     server.put("burst.mp4", &film[..128 * 1024]);
     let started = Instant::now();
@@ -170,7 +171,7 @@ fn a_store_that_hangs_stops_nothing_that_does_not_need_it() {
 #[test]
 fn draining_lets_streams_finish_and_takes_nobody_new() {
     let server = DirectoryServer::start(|_| {});
-    let film = noise(3_000_000, 14);
+    let film = pattern(14, 3_000_000);
     server.put("film.mp4", &film);
     let mut idle = Client::new(server.addr());
     assert_eq!(idle.exchange("GET", "/healthz", &[]).status, 200);

@@ -10,7 +10,8 @@ use vidgate::store::Directory;
 
 use crate::support::client::{Client, get};
 use crate::support::minio::minio;
-use crate::support::server::{noise, start};
+use crate::support::pattern;
+use crate::support::server::start;
 
 const SAMPLE: &str = "vidgate-sample.mp4";
 
@@ -60,7 +61,7 @@ fn the_same_film_through_both_stores_whole_and_in_parts() {
     assert_eq!(whole, [md5_like(&film), md5_like(&film)]);
 
     let mut clients = servers.each_ref().map(|(name, server)| (*name, Client::new(server.addr())));
-    let numbers = noise(200 * 16, 7);
+    let numbers = pattern(7, 200 * 16);
     for (at, pair) in numbers.chunks_exact(16).enumerate() {
         let number = |bytes: &[u8]| usize::try_from(u64::from_le_bytes(bytes.try_into().unwrap()) % film.len() as u64).unwrap();
         let (a, b) = (number(&pair[..8]), number(&pair[8..]));

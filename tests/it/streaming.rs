@@ -8,13 +8,14 @@ use vidgate::config::CorsOrigins;
 
 use crate::support::broken_store::{BrokenStore, Fault};
 use crate::support::client::{Client, get};
-use crate::support::server::{DirectoryServer, noise, start};
+use crate::support::pattern;
+use crate::support::server::{DirectoryServer, start};
 
 const FILM_LEN: usize = 3_000_000;
 
 fn film_server() -> (DirectoryServer, Vec<u8>) {
     let server = DirectoryServer::start(|_| {});
-    let film = noise(FILM_LEN, 1);
+    let film = pattern(1, FILM_LEN);
     server.put("film.mp4", &film);
     (server, film)
 }
@@ -225,7 +226,7 @@ fn failures_before_the_head_are_the_contracts_errors() {
         (Fault::Long(0), 502, "upstream_unavailable"),
         (Fault::ChangedTimes(100), 502, "upstream_unavailable"),
     ] {
-        let server = start(Arc::new(BrokenStore::new(noise(1000, 1), fault)), |_| {});
+        let server = start(Arc::new(BrokenStore::new(pattern(1, 1000), fault)), |_| {});
         let mut client = Client::new(server.addr());
         for _ in 0..2 {
             let reply = client.exchange("GET", "/media/film.mp4", &["Range: bytes=10-"]);
@@ -238,16 +239,16 @@ fn failures_before_the_head_are_the_contracts_errors() {
 
 #[test]
 fn an_object_replaced_before_its_first_byte_is_looked_at_again() {
-    let store = Arc::new(BrokenStore::new(noise(1000, 1), Fault::ChangedTimes(2)));
+    let store = Arc::new(BrokenStore::new(pattern(1, 1000), Fault::ChangedTimes(2)));
     let server = start(store.clone(), |_| {});
     let reply = get(server.addr(), "/media/film.mp4", &[]);
-    assert_eq!((reply.status, reply.body), (200, noise(1000, 1)));
+    assert_eq!((reply.status, reply.body), (200, pattern(1, 1000)));
     assert_eq!(store.opens.load(Ordering::SeqCst), 3);
 }
 
 #[test]
 fn a_body_that_fails_cuts_the_connection_and_no_answer_follows_in_it() {
-    let film = noise(FILM_LEN, 1);
+    let film = pattern(1, FILM_LEN);
     for fault in [
         Fault::Read(1_500_000, ErrorKind::UpstreamUnavailable),
         Fault::Read(2_000_000, ErrorKind::Changed),
@@ -274,7 +275,7 @@ fn a_body_that_fails_cuts_the_connection_and_no_answer_follows_in_it() {
 
 #[test]
 fn a_panic_in_a_handler_ends_its_connection_only() {
-    let server = start(Arc::new(BrokenStore::new(noise(1000, 1), Fault::PanicInHead)), |config| config.workers_per_core = 1);
+    let server = start(Arc::new(BrokenStore::new(pattern(1, 1000), Fault::PanicInHead)), |config| config.workers_per_core = 1);
     let mut other = Client::new(server.addr());
     for _ in 0..10 {
         let mut client = Client::new(server.addr());

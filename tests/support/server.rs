@@ -41,17 +41,3 @@ pub(crate) fn start(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> 
     change(&mut config);
     Server::start_with_store(&config, store).expect("the server starts")
 }
-
-/// Bytes that look random and are the same for the same seed: an xorshift generator.
-pub(crate) fn noise(length: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(2) + 1;
-    let mut bytes = Vec::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes
-}
