@@ -78,3 +78,11 @@ for readers in 1 8; do
             "$(cut -d' ' -f1 "$work/$name.$readers" | median)" "$(cut -d' ' -f2 "$work/$name.$readers" | median)"
     done
 done
+
+# A thousand viewers at the pace of a film, from the store: there is no cache yet, so each costs the store what it takes and a little more.
+harness=$(cargo bench --locked --bench slow_readers --no-run 2>&1 | grep -o 'target/release/deps/slow_readers-[0-9a-f]*')
+for port_pid in "9402 $dir_pid" "9403 $s3_pid"; do
+    read -r port pid <<< "$port_pid"
+    echo -n "port $port: "
+    "$harness" "http://127.0.0.1:$port/media/film.mp4" 1000 65536 20 "$pid"
+done
