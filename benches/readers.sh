@@ -36,9 +36,9 @@ print(f'http://127.0.0.1:9401/films/film.mp4?{query}&X-Amz-Signature={key.hex()}
 PY
 )
 
-(cd "$work" && PORT=9402 VIDGATE_DIR=$work/films VIDGATE_LOG=warn exec "$vidgate") > "$work/dir.log" & pids+=($!); dir_pid=$!
+(cd "$work" && PORT=9402 VIDGATE_DIR=$work/films VIDGATE_LOG=warn exec "$vidgate") > "$work/dir.log" 2> "$work/dir.err" & pids+=($!); dir_pid=$!
 (cd "$work" && PORT=9403 AWS_BUCKET_NAME=films AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-bench \
-    AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 VIDGATE_LOG=warn exec "$vidgate") > "$work/s3.log" & pids+=($!); s3_pid=$!
+    AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 VIDGATE_LOG=warn exec "$vidgate") > "$work/s3.log" 2> "$work/s3.err" & pids+=($!); s3_pid=$!
 cat > "$work/nginx.conf" <<CONF
 worker_processes auto; daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
 events { worker_connections 20000; }
