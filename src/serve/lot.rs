@@ -204,16 +204,17 @@ impl Lot {
         &self.room.send_budget
     }
 
-    /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where all connections are in
-    /// use, that is a few at a time, so that a crowd at the door does not have all of them looked at for each of it; where only
-    /// this client has its share, it is one of its own.
+    /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where this client has its share,
+    /// it is one of its own; where all connections are in use, it is a few at a time, so that a crowd at the door does not have
+    /// all of them looked at for each of it.
     pub(crate) fn make_room(&self, peer: IpAddr) -> Vec<Waiting> {
         let mut inner = self.lock();
         let client = forwarded::group(peer);
-        if inner.slots.len() >= self.room.connections_max {
-            inner.take_expendable(1 + self.room.connections_max / 128, |_| true)
-        } else if inner.clients.get(&client).is_some_and(|count| *count >= (self.room.connections_max / CLIENT_SHARE).max(1)) {
+        let share = (self.room.connections_max / CLIENT_SHARE).max(1);
+        if inner.clients.get(&client).is_some_and(|count| *count >= share) {
             inner.take_expendable(1, |slot| slot.client == Some(client))
+        } else if inner.slots.len() >= self.room.connections_max {
+            inner.take_expendable(1 + self.room.connections_max / 128, |_| true)
         } else {
             Vec::new()
         }
@@ -543,5 +544,50 @@ mod tests {
         drop(lot.close());
         lot.wait_for_request(connection, now);
         assert!(lot.wait_until_empty(Duration::ZERO));
+    }
+
+    /// So many more connections in the lot, which say that they come from this address and wait for a request.
+    fn crowd(lot: &Arc<Lot>, address: &str, count: usize) -> Vec<TcpStream> {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut clients = Vec::new();
+        for _ in 0..count {
+            clients.push(TcpStream::connect(listener.local_addr().unwrap()).unwrap());
+            let (socket, _) = listener.accept().unwrap();
+            let peer = (address.parse::<IpAddr>().unwrap(), 1).into();
+            let now = Instant::now();
+            drop(lot.make_room(address.parse().unwrap()));
+            let id = lot.admit(address.parse().unwrap(), now);
+            let socket = Registered::new(socket, &lot.poller, id).unwrap();
+            lot.wait_for_request(Connection::new(id, peer, socket, Arc::clone(lot)), now);
+        }
+        clients
+    }
+
+    #[test]
+    fn one_client_has_its_share_and_no_more() {
+        let (lot, connection, _client, _) = one();
+        drop(connection);
+        // Of ten connections five are for one client; those it has beyond cost it its own, and nobody else theirs.
+        let _crowd = crowd(&lot, "192.0.2.1", 9);
+        assert_eq!(lot.len(), 5);
+        let _others = crowd(&lot, "2001:db8::1", 2);
+        let _of_the_same = crowd(&lot, "2001:db8::2", 9);
+        assert_eq!(lot.len(), 10);
+        let count = |address: &str| lot.lock().clients.get(&address.parse().unwrap()).copied();
+        assert_eq!((count("192.0.2.1"), count("2001:db8::")), (Some(5), Some(5)));
+        // This machine, where a proxy may be, has no share; but all are in use, so each costs an idle one its place.
+        let _local = crowd(&lot, "127.0.0.1", 9);
+        assert_eq!(lot.len(), 10);
+        drop(lot.close());
+        assert!(lot.lock().clients.is_empty() && lot.lock().collected_len == 0);
+    }
+
+    #[test]
+    fn the_requests_of_a_broken_lane_are_found() {
+        let (lot, connection, _client, now) = one();
+        lot.wait_for_handover(connection, 2, now);
+        assert!(lot.take_handovers(1).is_empty());
+        assert_eq!(lot.take_handovers(2).len(), 1);
+        assert_eq!(lot.len(), 0, "it was dropped with the list");
     }
 }
