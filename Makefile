@@ -22,7 +22,7 @@ check:
 	cargo clippy --all-targets --all-features --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
-# Licences, sources and known vulnerabilities of all dependencies (deny.toml). Needs github.com for the advisories.
+# Licences, sources and known vulnerabilities of all dependencies (deny.toml). Needs a network that reaches the advisories.
 audit:
 	@command -v cargo-deny >/dev/null || { echo 'make audit needs cargo-deny: cargo install --locked cargo-deny' >&2; exit 1; }
 	cargo deny --locked check
