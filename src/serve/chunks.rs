@@ -10,6 +10,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 
@@ -23,7 +24,7 @@ use crate::store::{Span, Store};
 const SLICE_LEN_MIN: usize = 64 * 1024;
 /// The longest slice, in bytes: the most that a viewer costs in memory while it is served. Larger ones gain nothing (a socket
 /// takes about as much at a time), and fit no cache of the processor.
-const SLICE_LEN_MAX: usize = 256 * 1024;
+const SLICE_LEN_MAX: usize = 128 * 1024;
 /// The longest span, in bytes. It bounds what is read for a viewer who leaves.
 const SPAN_LEN_MAX: u64 = 16 * 1024 * 1024;
 /// The span after a pause, in bytes: a viewer that was slower than its socket takes about as much as that has room for.
@@ -31,7 +32,50 @@ const SPAN_LEN_RESUMED: Range<u64> = 128 * 1024..512 * 1024;
 
 /// How many spans may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
 /// a buffer or two.
-const SPANS_KEPT_MAX: usize = 64;
+const SPANS_KEPT_MAX: usize = 32;
+
+/// The buffers of slices that were sent, for the next ones. Freed and allocated anew, they would tear the heap into pieces between
+/// what the waiting streams hold, and a thousand viewers would cost several times what they need. There are never more than were
+/// in use at the same time: one for each thread, and one for each span that is kept.
+#[derive(Default)]
+struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self) -> Vec<u8> {
+        let used = self.lock().pop();
+        used.unwrap_or_else(|| Vec::with_capacity(SLICE_LEN_MAX))
+    }
+
+    fn give_back(&self, mut buffer: Vec<u8>) {
+        // A store may have put another buffer in its place, or made it grow.
+        if buffer.capacity() == SLICE_LEN_MAX {
+            buffer.clear();
+            self.lock().push(buffer);
+        }
+    }
+}
+
+/// A slice in a buffer that goes back when it is sent.
+struct Slice {
+    buffer: Vec<u8>,
+    home: Arc<Buffers>,
+}
+
+impl AsRef<[u8]> for Slice {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Slice {
+    fn drop(&mut self) {
+        self.home.give_back(std::mem::take(&mut self.buffer));
+    }
+}
 
 /// Where slices come from.
 #[derive(Clone)]
@@ -39,11 +83,12 @@ pub(crate) struct Source {
     pub(crate) store: Arc<dyn Store>,
     /// How many spans are open, of all streams.
     spans_open: Arc<AtomicUsize>,
+    buffers: Arc<Buffers>,
 }
 
 impl Source {
     pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, spans_open: Arc::default() }
+        Self { store, spans_open: Arc::default(), buffers: Arc::default() }
     }
 
     fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<OpenSpan, Error> {
@@ -151,9 +196,9 @@ impl Chunks {
         let chunk_left = self.chunk_len - self.left.start % self.chunk_len;
         let due = (span_end - self.left.start).min(chunk_left);
         let len_max = usize::try_from(due).unwrap_or(usize::MAX).min(self.slice_len);
-        let mut slice = Vec::new();
-        let len = span.span.read(&mut slice, len_max)?;
-        if len == 0 || len > len_max || len != slice.len() {
+        let mut slice = Slice { buffer: self.source.buffers.take(), home: Arc::clone(&self.source.buffers) };
+        let len = span.span.read(&mut slice.buffer, len_max)?;
+        if len == 0 || len > len_max || len != slice.buffer.len() {
             let at = self.left.start;
             let detail = format!("the store yielded {len} bytes at offset {at}, where 1 to {len_max} were due");
             return Err(Error::new(ErrorKind::UpstreamUnavailable, detail));
@@ -164,7 +209,7 @@ impl Chunks {
             self.span = None;
             self.span_len = (self.span_len * 2).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
         }
-        Ok(slice.into())
+        Ok(Bytes::from_owner(slice))
     }
 }
 
