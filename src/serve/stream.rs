@@ -92,6 +92,10 @@ impl Stream {
                     }
                     let full = len < bytes.len();
                     bytes.advance(len);
+                    if bytes.is_empty() {
+                        // Empty, it would still keep its buffer, for as long as the film lasts.
+                        *bytes = Bytes::new();
+                    }
                     sent += len;
                     if full {
                         return Turn::Full;
