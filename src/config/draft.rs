@@ -10,6 +10,7 @@ use log::LevelFilter;
 
 use super::table::{DIR_DEFAULT, Preset, SETTINGS};
 use super::{Config, CorsOrigins, LogFormat, StoreConfig};
+use crate::serve::Resume;
 use crate::store::Addressing;
 
 /// What the settings have been read into so far: the configuration, and the parts that its store is chosen from.
@@ -45,6 +46,10 @@ impl Draft {
             port: 0,
             store: StoreConfig::Directory(PathBuf::from(DIR_DEFAULT)),
             chunk_len: 0,
+            cache_ram: 0,
+            cache_dir: None,
+            cache_disk: 0,
+            resume: Resume::default(),
             workers_per_core: 0,
             connections_max: None,
             streams_max: 0,

@@ -32,6 +32,7 @@ pub use sources::Sources;
 pub use table::{Preset, SETTINGS, Secrecy, Setting};
 
 pub use crate::http::cors::CorsOrigins;
+use crate::serve::Resume;
 use crate::store::S3Config;
 use draft::Draft;
 use sources::{Layer, Layers};
@@ -53,6 +54,14 @@ pub struct Config {
     pub store: StoreConfig,
     /// How much is read from the store at once, in bytes: 16 KiB to 8 MiB. A request may ask for another.
     pub chunk_len: usize,
+    /// Bytes of a far store that are kept in memory; 0 for none.
+    pub cache_ram: u64,
+    /// The directory where bytes of a far store are kept on disk; `None` for nowhere.
+    pub cache_dir: Option<PathBuf>,
+    /// Bytes that are kept there.
+    pub cache_disk: u64,
+    /// How a read of the store that broke off in the middle of an answer is tried again. No setting: for embedding.
+    pub resume: Resume,
     /// Threads of the pool, for each core.
     pub workers_per_core: usize,
     /// Connections held at once; `None` goes by the limit of open files.

@@ -30,6 +30,11 @@ const HOST_LEN_MAX: usize = 253;
 /// The slowest that a stream is paced, in bytes a second: slower is no film, and a read of the store for every few bytes.
 const RATE_MIN: u64 = 4 * 1024;
 
+/// Less memory than this would hold a block or two of a cache.
+const CACHE_RAM_MIN: u64 = 1 << 20;
+/// Less disk than this would hold a few seconds of one film.
+const CACHE_DISK_MIN: u64 = 16 << 20;
+
 /// An IP address, bare or in the brackets of a URL, or a host name. The brackets are taken off.
 pub(super) fn host(text: &str) -> Parsed<String> {
     let wanted = || "an IP address or a host name, without a port".to_owned();
@@ -91,6 +96,11 @@ pub(super) fn timeout(text: &str) -> Parsed<Duration> {
 /// A path: anything but nothing. Whether it exists is asked later.
 pub(super) fn path(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("the path of a directory".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// A path of a directory that may be made: `~` is the shell's to expand, and a directory of that name would be a surprise.
+pub(super) fn new_dir(text: &str) -> Parsed<PathBuf> {
+    if text.starts_with('~') { Err("a path without ~".to_owned()) } else { path(text) }
 }
 
 /// A bucket's name. Wider than the rules of AWS for new buckets: old buckets and other stores have capitals and underscores.
@@ -196,6 +206,18 @@ pub(super) fn rate(text: &str) -> Parsed<Option<u64>> {
     }
     let rate = size(text).filter(|rate| *rate >= RATE_MIN);
     rate.map(Some).ok_or_else(|| "off, or a size of at least 4KiB (a second), in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// A budget of memory for the chunk cache: nothing, or enough for a few blocks.
+pub(super) fn cache_ram(text: &str) -> Parsed<u64> {
+    let len = size(text).filter(|len| *len == 0 || *len >= CACHE_RAM_MIN);
+    len.ok_or_else(|| "0 for none, or a size of at least 1MiB, in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// A budget of disk for the chunk cache.
+pub(super) fn cache_disk(text: &str) -> Parsed<u64> {
+    let len = size(text).filter(|len| *len >= CACHE_DISK_MIN);
+    len.ok_or_else(|| "a size of at least 16MiB, in bytes or with KiB, MiB or GiB".to_owned())
 }
 
 /// Bytes, 0 included.

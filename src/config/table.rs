@@ -78,6 +78,7 @@ pub(super) const REGION_DEFAULT: &str = "us-east-1";
 const LISTENING: &str = "Listening";
 const STORE: &str = "Store";
 const STREAMING: &str = "Streaming";
+const CACHE: &str = "Cache";
 const LIMITS: &str = "Limits";
 const CORS: &str = "CORS";
 const LOGS: &str = "Logs";
@@ -205,6 +206,35 @@ pub const SETTINGS: &[Setting] = &[
         help: "How much is read from the store at once, 16KiB to 8MiB; ?chunkSize= overrides it per request",
         heading: STREAMING,
         read: |draft, text| parse::chunk_len(text).map(|len| draft.config.chunk_len = len),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_CACHE_RAM"],
+        flag: "cache-ram",
+        preset: Preset::Text("64MiB"),
+        value_name: "SIZE",
+        help: "How much of the bucket's bytes is kept in memory, 1MiB or more, or 0 for none",
+        heading: CACHE,
+        read: |draft, text| parse::cache_ram(text).map(|len| draft.config.cache_ram = len),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_CACHE_DIR"],
+        flag: "cache-dir",
+        value_name: "PATH",
+        help: "Directory where the bucket's bytes are kept as well, over restarts; made where it is missing",
+        heading: CACHE,
+        read: |draft, text| parse::new_dir(text).map(|dir| draft.config.cache_dir = Some(dir)),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_CACHE_DISK"],
+        flag: "cache-disk",
+        preset: Preset::Text("10GiB"),
+        value_name: "SIZE",
+        help: "How much of them is kept there, 16MiB or more",
+        heading: CACHE,
+        read: |draft, text| parse::cache_disk(text).map(|len| draft.config.cache_disk = len),
         ..ROW
     },
     Setting {

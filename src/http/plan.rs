@@ -69,7 +69,8 @@ pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Optio
         let name = if name.is_empty() { meta.id.key.file_name() } else { name };
         response.field("Content-Disposition", &attachment(name));
     }
-    response.body = Body::Object(ObjectPart { id: meta.id.clone(), range: part, chunk_len: options.chunk_len });
+    let part = ObjectPart { id: meta.id.clone(), range: part, object_size: meta.size, chunk_len: options.chunk_len };
+    response.body = Body::Object(part);
     response
 }
 

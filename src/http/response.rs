@@ -40,6 +40,8 @@ pub struct ObjectPart {
     pub id: ObjectId,
     /// The bytes, half-open; empty for an empty object only.
     pub range: Range<u64>,
+    /// The size of the whole object, in bytes.
+    pub object_size: u64,
     /// The size of a chunk, in bytes.
     pub chunk_len: usize,
 }

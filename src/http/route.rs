@@ -34,6 +34,8 @@ pub enum Route {
     Watch(ObjectKey),
     /// Whether the process lives: `/healthz`.
     Health,
+    /// What was counted: `/metrics`.
+    Metrics,
 }
 
 impl Route {
@@ -57,6 +59,7 @@ impl Route {
             Self::Library => "library",
             Self::Watch(_) => "watch",
             Self::Health => "health",
+            Self::Metrics => "metrics",
         }
     }
 }
@@ -74,6 +77,7 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
     match path {
         "/" => return Ok(Route::Library),
         "/healthz" => return Ok(Route::Health),
+        "/metrics" => return Ok(Route::Metrics),
         "/api/videos" => return Ok(Route::List),
         _ => {}
     }

@@ -1,146 +1,120 @@
 //! The bytes of one answer, chunk by chunk.
 //!
-//! In scope: how much of an object is asked of the store at a time. Not in scope: asking (`store`), sending (`stream`).
+//! In scope: how much of an object is asked of the store at a time, and that a read which fails is tried again. Not in scope:
+//! reading (`direct`, `cached`), sending (`stream`).
 //!
 //! Three lengths are at work. A *slice* is what the iterator yields and what is in memory at a time. A *chunk* is the unit that
-//! the client may choose by `?chunkSize=`: reads of the store begin and end at its multiples. A *span* is one read of the store:
-//! the rest of the first chunk, then twice as much each time the viewer has kept up, so that a film costs few requests and the
-//! tail of one that nobody watches is never pulled.
+//! the client may choose by `?chunkSize=`: reads of the store begin and end at its multiples, or where blocks of the cache do. A
+//! *span* is one read of the store: the rest of the first chunk, then twice as much each time the viewer has kept up, so that a
+//! film costs few requests and the tail of one that nobody watches is never pulled.
 
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::error::{Error, ErrorKind};
 use crate::http::response::ObjectPart;
 use crate::object::ObjectId;
-use crate::store::{Span, Store};
+use crate::serve::buffers::BUFFER_LEN;
+use crate::serve::cached::{Cached, Got};
+use crate::serve::direct::Direct;
+use crate::serve::flights::Landing;
+use crate::serve::outage::{Outage, is_passing};
+use crate::serve::source::{OpenSpan, Source};
+use crate::store::blocks::{BlockId, ObjectDigest};
 
 /// The first slice, and the first after each pause, in bytes; the next ones double. What the socket then has no room for was read
 /// for nothing.
 const SLICE_LEN_MIN: usize = 64 * 1024;
-/// The longest slice, in bytes: the most that a viewer costs in memory while it is served. Larger ones gain nothing (a socket
-/// takes about as much at a time), and fit no cache of the processor.
-const SLICE_LEN_MAX: usize = 128 * 1024;
 /// The longest span, in bytes. It bounds what is read for a viewer who leaves.
 const SPAN_LEN_MAX: u64 = 16 * 1024 * 1024;
 /// The span after a pause, in bytes: a viewer that was slower than its socket takes about as much as that has room for.
 const SPAN_LEN_RESUMED: Range<u64> = 128 * 1024..512 * 1024;
+/// How often the first bytes are asked for before the answer is an error: once more, for a connection that broke.
+const FIRST_TRIES: usize = 2;
 
-/// How many spans may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
-/// a buffer or two.
-const SPANS_KEPT_MAX: usize = 32;
-
-/// The buffers of slices that were sent, for the next ones. Freed and allocated anew, they would tear the heap into pieces between
-/// what the waiting streams hold, and a thousand viewers would cost several times what they need. There are never more than were
-/// in use at the same time: one for each thread, and one for each span that is kept.
-#[derive(Default)]
-struct Buffers(Mutex<Vec<Vec<u8>>>);
-
-impl Buffers {
-    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn take(&self) -> Vec<u8> {
-        let used = self.lock().pop();
-        used.unwrap_or_else(|| Vec::with_capacity(SLICE_LEN_MAX))
-    }
-
-    fn give_back(&self, mut buffer: Vec<u8>) {
-        // A store may have put another buffer in its place, or made it grow.
-        if buffer.capacity() == SLICE_LEN_MAX {
-            buffer.clear();
-            self.lock().push(buffer);
-        }
-    }
-}
-
-/// A slice in a buffer that goes back when it is sent.
-struct Slice {
-    buffer: Vec<u8>,
-    home: Arc<Buffers>,
-}
-
-impl AsRef<[u8]> for Slice {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer
-    }
-}
-
-impl Drop for Slice {
-    fn drop(&mut self) {
-        self.home.give_back(std::mem::take(&mut self.buffer));
-    }
-}
-
-/// Where slices come from.
-#[derive(Clone)]
-pub(crate) struct Source {
-    pub(crate) store: Arc<dyn Store>,
-    /// How many spans are open, of all streams.
-    spans_open: Arc<AtomicUsize>,
-    buffers: Arc<Buffers>,
-}
-
-impl Source {
-    pub(crate) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, spans_open: Arc::default(), buffers: Arc::default() }
-    }
-
-    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<OpenSpan, Error> {
-        let end = range.end;
-        let span = self.store.open(id, range)?;
-        self.spans_open.fetch_add(1, Ordering::Relaxed);
-        Ok(OpenSpan { span, end, spans_open: Arc::clone(&self.spans_open) })
-    }
-}
-
-/// A read of the store, counted while it is open.
-pub(crate) struct OpenSpan {
-    span: Box<dyn Span>,
-    end: u64,
-    spans_open: Arc<AtomicUsize>,
-}
-
-impl Drop for OpenSpan {
-    fn drop(&mut self) {
-        self.spans_open.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The slices of a part of an object, in order. After an error it is not asked again.
+/// The slices of a part of an object, in order.
 pub(crate) struct Chunks {
-    source: Source,
+    source: Arc<Source>,
     id: ObjectId,
     left: Range<u64>,
     chunk_len: u64,
-    /// The open read.
-    span: Option<OpenSpan>,
-    /// How long the next slice is at most.
+    reader: Reader,
+    /// What this stream waited for.
+    landing: Option<Landing>,
+    outage: Outage,
+    /// How long the next slice is at most: by what the socket took so far, and as the pace allows.
     slice_len: usize,
+    slice_len_paced: usize,
     /// How long the next span is at most.
     span_len: u64,
     /// Where the first span since the last pause began.
     resumed_at: u64,
+    is_first: bool,
+}
+
+enum Reader {
+    Direct(Direct),
+    Cached(Cached),
+}
+
+/// What comes next.
+pub(crate) enum Next {
+    /// These bytes.
+    Slice(Bytes),
+    /// Nothing before this time.
+    NotBefore(Instant),
+    /// Nothing before another stream has read this block.
+    Join(BlockId),
+    /// Nothing: the rest cannot be had.
+    Failed(Error),
+}
+
+/// What the first look gives.
+pub(crate) enum First {
+    /// The first slice; empty for an empty object.
+    Slice(Bytes),
+    /// Nothing before another stream has read this block.
+    Join(BlockId),
+}
+
+/// What a stream asks its reader for.
+pub(crate) struct Ask {
+    /// The offset of the next byte.
+    pub(crate) at: u64,
+    /// Where the stream's range ends.
+    pub(crate) end: u64,
+    /// How far a new read of the store goes.
+    pub(crate) span_end: u64,
+    /// How long the slice is at most.
+    pub(crate) len_max: usize,
+    /// Whether nothing has been yielded yet.
+    pub(crate) is_first: bool,
 }
 
 impl Chunks {
-    pub(crate) fn new(source: Source, part: ObjectPart) -> Self {
+    pub(crate) fn new(source: Arc<Source>, part: ObjectPart) -> Self {
+        let reader = match &source.shared {
+            Some(_) => Reader::Cached(Cached::new(ObjectDigest::new(&source.identity, &part.id), part.object_size)),
+            None => Reader::Direct(Direct::default()),
+        };
         let chunk_len = part.chunk_len.max(1) as u64;
-        let resumed_at = part.range.start;
         Self {
             source,
+            reader,
             id: part.id,
-            left: part.range,
             chunk_len,
-            span: None,
+            landing: None,
+            outage: Outage::default(),
             slice_len: SLICE_LEN_MIN,
+            slice_len_paced: usize::MAX,
             span_len: chunk_len,
-            resumed_at,
+            resumed_at: part.range.start,
+            left: part.range,
+            is_first: true,
         }
     }
 
@@ -151,12 +125,15 @@ impl Chunks {
 
     /// Whether a read of the store is open.
     pub(crate) fn holds_span(&self) -> bool {
-        self.span.is_some()
+        match &self.reader {
+            Reader::Direct(direct) => direct.holds_span(),
+            Reader::Cached(cached) => cached.holds_span(),
+        }
     }
 
-    /// Whether the open read may be kept while the stream waits: not where too many are kept already.
+    /// Whether the open read may be kept while the stream waits.
     pub(crate) fn may_hold(&self) -> bool {
-        self.source.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
+        self.source.may_hold()
     }
 
     /// How many bytes are left to be yielded.
@@ -166,7 +143,17 @@ impl Chunks {
 
     /// The next slice is at most so long; at least a byte.
     pub(crate) fn limit_next(&mut self, len_max: usize) {
-        self.slice_len = self.slice_len.min(len_max.max(1));
+        self.slice_len_paced = len_max.max(1);
+    }
+
+    /// Takes what this stream waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.landing = Some(landing);
+    }
+
+    /// Whether what this stream waited for came.
+    pub(crate) fn has_landed(&self) -> bool {
+        self.landing.is_some()
     }
 
     /// Gives up the open read, and the last `unsent` bytes that were yielded: they will be yielded again. What the viewer took
@@ -176,7 +163,35 @@ impl Chunks {
         self.span_len = (self.left.start - self.resumed_at).clamp(SPAN_LEN_RESUMED.start, SPAN_LEN_RESUMED.end);
         self.resumed_at = self.left.start;
         self.slice_len = SLICE_LEN_MIN;
-        self.span.take()
+        self.close()
+    }
+
+    fn close(&mut self) -> Option<OpenSpan> {
+        match (&mut self.reader, &self.source.shared) {
+            (Reader::Direct(direct), _) => direct.pause(),
+            (Reader::Cached(cached), Some(shared)) => cached.pause(&self.source, shared),
+            (Reader::Cached(_), None) => None,
+        }
+    }
+
+    /// The first bytes, or why there are none. What may pass by itself is tried once more, at once.
+    pub(crate) fn first(&mut self) -> Result<First, Error> {
+        if self.left.is_empty() {
+            return Ok(First::Slice(Bytes::new()));
+        }
+        let mut tries_left = FIRST_TRIES;
+        loop {
+            tries_left -= 1;
+            match self.read() {
+                Ok(Got::Slice(slice, _)) => return Ok(First::Slice(slice)),
+                Ok(Got::Join(block)) => return Ok(First::Join(block)),
+                // A store that asks for fewer requests gets no more of them.
+                Err(error) if tries_left > 0 && is_passing(error.kind()) && error.kind() != ErrorKind::UpstreamBusy => {
+                    log::debug!("{:?} is tried once more: {}", self.id.key, error.chain());
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// The end of a span that starts here: at the end of a chunk, unless it is shorter than one, or of the range.
@@ -186,37 +201,76 @@ impl Chunks {
         end.min(self.left.end)
     }
 
-    fn read(&mut self) -> Result<Bytes, Error> {
-        let span = match self.span.take() {
-            Some(span) => span,
-            None => self.source.open(&self.id, self.left.start..self.span_end())?,
+    fn read(&mut self) -> Result<Got, Error> {
+        let at = self.left.start;
+        let len_max = std::mem::replace(&mut self.slice_len_paced, usize::MAX);
+        let ask = Ask { at, end: self.left.end, span_end: self.span_end(), len_max, is_first: self.is_first };
+        let landing = self.landing.take();
+        let got = match (&mut self.reader, &self.source.shared) {
+            (Reader::Direct(direct), _) => {
+                let chunk_left = usize::try_from(self.chunk_len - at % self.chunk_len).unwrap_or(usize::MAX);
+                let ask = Ask { len_max: len_max.min(chunk_left).min(self.slice_len), ..ask };
+                direct.read(&self.source, &self.id, &ask).map(|(slice, is_end)| Got::Slice(slice, is_end))
+            }
+            // Blocks are in memory whole, so a slice ends where its block does.
+            (Reader::Cached(cached), Some(shared)) => cached.read(&self.source, shared, &self.id, &ask, landing),
+            (Reader::Cached(_), None) => Err(ErrorKind::Internal.into()),
         };
-        let span = self.span.insert(span);
-        let span_end = span.end;
-        let chunk_left = self.chunk_len - self.left.start % self.chunk_len;
-        let due = (span_end - self.left.start).min(chunk_left);
-        let len_max = usize::try_from(due).unwrap_or(usize::MAX).min(self.slice_len);
-        let mut slice = Slice { buffer: self.source.buffers.take(), home: Arc::clone(&self.source.buffers) };
-        let len = span.span.read(&mut slice.buffer, len_max)?;
-        if len == 0 || len > len_max || len != slice.buffer.len() {
-            let at = self.left.start;
-            let detail = format!("the store yielded {len} bytes at offset {at}, where 1 to {len_max} were due");
-            return Err(Error::new(ErrorKind::UpstreamUnavailable, detail));
+        if let Ok(Got::Slice(slice, is_end)) = &got {
+            self.left.start += slice.len() as u64;
+            self.is_first = false;
+            self.slice_len = (self.slice_len * 2).min(BUFFER_LEN);
+            if *is_end {
+                self.span_len = (self.span_len * 2).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
+            }
         }
-        self.left.start += len as u64;
-        self.slice_len = (self.slice_len * 2).min(SLICE_LEN_MAX);
-        if self.left.start == span_end {
-            self.span = None;
-            self.span_len = (self.span_len * 2).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
-        }
-        Ok(Bytes::from_owner(slice))
+        got
+    }
+
+    /// A read failed, after the head was sent.
+    fn failed(&mut self, error: Error) -> Next {
+        let chance = RandomState::new().build_hasher().finish();
+        let Some(at) = self.outage.failed(error.kind(), Instant::now(), self.source.resume, chance) else {
+            let resumes = &self.source.metrics.resumes;
+            if error.kind() == ErrorKind::Changed {
+                resumes.changed.inc();
+                self.source.forget(&self.id.key);
+            } else {
+                resumes.failed.inc();
+            }
+            return Next::Failed(error);
+        };
+        log::debug!("reading {:?} goes on at {}: {}", self.id.key, self.left.start, error.chain());
+        Next::NotBefore(at)
     }
 }
 
 impl Iterator for Chunks {
-    type Item = Result<Bytes, Error>;
+    type Item = Next;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        (!self.left.is_empty()).then(|| self.read())
+    fn next(&mut self) -> Option<Next> {
+        if self.left.is_empty() {
+            if let (Reader::Cached(cached), Some(shared)) = (&mut self.reader, &self.source.shared) {
+                cached.finish(&self.source, shared);
+            }
+            return None;
+        }
+        Some(match self.read() {
+            Ok(Got::Slice(slice, _)) => {
+                if self.outage.end() {
+                    self.source.metrics.resumes.resumed.inc();
+                }
+                Next::Slice(slice)
+            }
+            Ok(Got::Join(block)) => Next::Join(block),
+            Err(error) => self.failed(error),
+        })
+    }
+}
+
+impl Drop for Chunks {
+    /// A viewer who leaves stops the read of the store at once.
+    fn drop(&mut self) {
+        drop(self.close());
     }
 }

@@ -17,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::head::{self, Outcome};
 use crate::http::response::{Body, Persistence, Response};
 use crate::serve::connection::{Connection, READ_LEN, RequestFacts};
+use crate::serve::flights::Landing;
 use crate::serve::lanes::{LANES, Lanes};
 use crate::serve::lot::{Lot, Waiting};
 use crate::serve::socket::{Received, Registered};
@@ -185,6 +186,10 @@ impl Door {
             Some(Waiting::Room(stream)) => self.work.submit_resumed(stream),
             // It asked for no event but the one that the viewer is gone.
             Some(Waiting::Pace(stream)) => self.work.submit_end(stream),
+            Some(Waiting::Block(stream)) if stream.has_landed() => self.work.submit_stream(stream),
+            Some(Waiting::Block(stream)) => self.work.submit_end(stream),
+            Some(Waiting::Asked(asked)) if asked.has_landed() => self.work.submit_asked(asked),
+            Some(Waiting::Asked(_)) => {}
             Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
             Some(Waiting::Handover(..)) | None => {}
         }
@@ -235,7 +240,7 @@ impl Door {
 
     /// A connection goes so that another may come. A read of the store is closed where that may block.
     fn let_go(&self, waiting: Waiting) {
-        if let Waiting::Room(stream) | Waiting::Pace(stream) = waiting {
+        if let Waiting::Room(stream) | Waiting::Pace(stream) | Waiting::Block(stream) = waiting {
             self.work.submit_end(stream);
         }
     }
@@ -250,6 +255,14 @@ impl Door {
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
             Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
+            Waiting::Block(mut stream) => {
+                stream.land(Landing::Failed(ErrorKind::UpstreamTimeout));
+                self.work.submit_stream(stream);
+            }
+            Waiting::Asked(mut asked) => {
+                asked.land(Landing::Failed(ErrorKind::UpstreamTimeout));
+                self.work.submit_asked(asked);
+            }
             Waiting::Handover(connection, _) => {
                 log::error!("the listener lost a request of {}", connection.peer);
                 self.refuse(connection, &ErrorKind::Busy.into(), now);

@@ -17,9 +17,12 @@ use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
 use crate::object::{ETag, ObjectKey, content_type_of};
-use crate::serve::chunks::{Chunks, Source};
+use crate::serve::chunks::{Chunks, First};
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
 use crate::serve::quota::{Permit, Quota};
+use crate::serve::source::{Looked, Source};
+use crate::metrics::TEXT_TYPE;
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -27,7 +30,7 @@ const PLANS_MAX: usize = 3;
 
 /// What the routes need.
 pub(crate) struct Handler {
-    pub(crate) source: Source,
+    pub(crate) source: Arc<Source>,
     pub(crate) chunk_len: usize,
     pub(crate) cors: CorsOrigins,
     pub(crate) quota: Arc<Quota>,
@@ -42,6 +45,20 @@ pub(crate) struct Answer {
     pub(crate) permit: Option<Permit>,
 }
 
+/// What comes of a request.
+pub(crate) enum Outcome {
+    /// Its answer.
+    Answer(Answer),
+    /// Nothing before another request has fetched this.
+    Join(Wait),
+}
+
+impl From<Response> for Outcome {
+    fn from(response: Response) -> Self {
+        Self::Answer(response.into())
+    }
+}
+
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
         Self { response, slice: Bytes::new(), chunks: None, permit: None }
@@ -50,14 +67,30 @@ impl From<Response> for Answer {
 
 impl Handler {
     /// Answers a request. Where the answer has the bytes of an object, the first of them are there already: what can fail has
-    /// failed before a head says 200.
-    pub(crate) fn answer(&self, request: &Request, peer: IpAddr) -> Answer {
-        let mut answer = self.route(request, peer).unwrap_or_else(|error| {
-            if error.kind().side() != Side::Client {
-                log::warn!("{} {:?}: {}", request.method, route::split(&request.target).0, error.chain());
-            }
-            Response::with_error(&error).into()
-        });
+    /// failed before a head says 200. `landing` is what the request waited for, where it did.
+    pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>) -> Outcome {
+        match self.route(request, peer, landing) {
+            Ok(Outcome::Join(wait)) => Outcome::Join(wait),
+            Ok(Outcome::Answer(answer)) => Outcome::Answer(self.complete(request, answer)),
+            Err(error) => Outcome::Answer(self.refuse(request, &error)),
+        }
+    }
+
+    /// The answer to a request that cannot be answered as it was meant.
+    pub(crate) fn refuse(&self, request: &Request, error: &Error) -> Answer {
+        if error.kind().side() != Side::Client {
+            log::warn!("{} {:?}: {}", request.method, route::split(&request.target).0, error.chain());
+        }
+        self.complete(request, Response::with_error(error).into())
+    }
+
+    /// The connection, which is in the lot already, will be told what becomes of this; `false` where nobody fetches it any more.
+    pub(crate) fn join(&self, wait: &Wait, connection_id: usize) -> bool {
+        self.source.join(wait, connection_id)
+    }
+
+    /// What all answers have in common.
+    fn complete(&self, request: &Request, mut answer: Answer) -> Answer {
         if request.method == "HEAD" {
             answer.chunks = None;
             answer.slice = Bytes::new();
@@ -68,7 +101,7 @@ impl Handler {
         answer
     }
 
-    fn route(&self, request: &Request, peer: IpAddr) -> Result<Answer, Error> {
+    fn route(&self, request: &Request, peer: IpAddr, landing: Option<Landing>) -> Result<Outcome, Error> {
         let (path, query) = route::split(&request.target);
         if request.method == "OPTIONS" {
             return Ok(self.cors.preflight(request.fields.get("origin"), ANY_METHODS).into());
@@ -76,50 +109,80 @@ impl Handler {
         let route = route::resolve(path)?;
         let is_head = request.method == "HEAD";
         if request.method != "GET" && !is_head {
-            return refuse_method(&request.method, &route).map(Answer::from);
+            return refuse_method(&request.method, &route).map(Outcome::from);
         }
         Ok(match route {
             Route::Bytes(key) => {
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
                 let options = Options { chunk_len, download: route::download(query) };
-                return self.bytes(request, peer, &key, &options);
+                return self.bytes(request, peer, &key, &options, landing);
             }
             Route::List => self.list(query)?.into(),
             Route::Entry(key) => {
-                let meta = self.source.store.head(&key)?;
+                let meta = match self.source.head(&key, landing.as_ref())? {
+                    Looked::Meta(meta) => meta,
+                    Looked::Join(wait) => return Ok(Outcome::Join(wait)),
+                };
                 let entry = entry(&key, meta.size, meta.content_type(), meta.last_modified, &meta.id.etag);
                 Response::with_json(200, &entry).into()
             }
             Route::Signed => return Err(ErrorKind::NotConfigured.into()),
             Route::Library => page(&web::LIBRARY).into(),
             Route::Watch(_) => page(&web::PLAYER).into(),
+            Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
         })
     }
 
     /// The bytes of an object, or what the preconditions say instead.
-    fn bytes(&self, request: &Request, peer: IpAddr, key: &ObjectKey, options: &Options) -> Result<Answer, Error> {
+    fn bytes(
+        &self,
+        request: &Request,
+        peer: IpAddr,
+        key: &ObjectKey,
+        options: &Options,
+        mut landing: Option<Landing>,
+    ) -> Result<Outcome, Error> {
         let is_head = request.method == "HEAD";
         let client = forwarded::client(peer, request.fields.get("x-forwarded-for"), &self.trusted_proxies);
         let permit = if is_head { None } else { Some(self.quota.enter(client)?) };
         for plans_left in (0..PLANS_MAX).rev() {
-            let meta = self.source.store.head(key)?;
+            let meta = match self.source.head(key, landing.as_ref())? {
+                Looked::Meta(meta) => meta,
+                Looked::Join(wait) => return Ok(Outcome::Join(wait)),
+            };
             let response = plan::answer(is_head, &request.fields, &meta, options);
             let Body::Object(part) = &response.body else { return Ok(response.into()) };
             if is_head {
                 return Ok(response.into());
             }
-            let mut chunks = Chunks::new(self.source.clone(), part.clone());
-            match chunks.next().transpose() {
-                Ok(slice) => {
-                    let slice = slice.unwrap_or_default();
-                    return Ok(Answer { response, slice, chunks: Some(chunks), permit });
+            let mut chunks = Chunks::new(Arc::clone(&self.source), part.clone());
+            if let Some(landing) = landing.take() {
+                chunks.land(landing);
+            }
+            match chunks.first() {
+                Ok(First::Slice(slice)) => {
+                    return Ok(Outcome::Answer(Answer { response, slice, chunks: Some(chunks), permit }));
                 }
-                Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
+                Ok(First::Join(block)) => return Ok(Outcome::Join(Wait::Block(block))),
+                Err(error) if error.kind() == ErrorKind::Changed => {
+                    self.source.forget(key);
+                    if plans_left == 0 {
+                        return Err(error);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
         Err(ErrorKind::Changed.into())
+    }
+
+    fn metrics(&self) -> Result<Response, Error> {
+        let mut response = Response::new(200);
+        response.field("Content-Type", TEXT_TYPE);
+        response.field("Cache-Control", "no-store");
+        response.body = Body::Bytes(self.source.metrics_text()?.into());
+        Ok(response)
     }
 
     fn list(&self, query: &str) -> Result<Response, Error> {

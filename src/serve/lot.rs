@@ -18,7 +18,9 @@ use crate::http::forwarded;
 use crate::serve::alarms::Alarms;
 use crate::serve::budget::SendBudget;
 use crate::serve::connection::Connection;
+use crate::serve::flights::Landing;
 use crate::serve::stream::Stream;
+use crate::serve::work::Asked;
 
 /// How long the connections wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +37,8 @@ pub(crate) struct Patience {
 const SPAN_KEPT: Duration = Duration::from_secs(1);
 /// How long the listener may take to hand a request over. It takes microseconds, or it is broken.
 const HANDOVER_MAX: Duration = Duration::from_secs(30);
+/// How long a stream waits for a block that another stream reads, before it counts as a failure.
+const BLOCK_MAX: Duration = Duration::from_secs(30);
 /// How long a client gets to read the end of what it was sent.
 const LINGER: Duration = Duration::from_secs(2);
 /// How many bytes a client may still send after its last answer before it is cut off.
@@ -69,6 +73,10 @@ pub(crate) enum Waiting {
     Room(Box<Stream>),
     /// For the time when more of a paced stream is due.
     Pace(Box<Stream>),
+    /// For a block that another stream reads.
+    Block(Box<Stream>),
+    /// For what another request fetches; nothing of the answer is sent yet.
+    Asked(Box<Asked>),
     /// For the client to close; so many bytes of it may still be thrown away.
     Goodbye(Connection, usize),
 }
@@ -128,8 +136,9 @@ impl Slot {
             },
             Waiting::Room(stream) => Some((3, stream.last_progress)),
             // A stream that waits for its pace is not stalled at all.
-            Waiting::Pace(stream) => Some((4, stream.last_progress)),
-            Waiting::Handover(..) => None,
+            Waiting::Pace(stream) | Waiting::Block(stream) => Some((4, stream.last_progress)),
+            // They are as good as being worked on.
+            Waiting::Handover(..) | Waiting::Asked(_) => None,
         }
     }
 }
@@ -310,6 +319,33 @@ impl Lot {
         self.put(stream.connection.id, Waiting::Pace(stream), due);
     }
 
+    /// Waits for a block that another stream reads.
+    pub(crate) fn wait_for_block(&self, stream: Box<Stream>, now: Instant) {
+        self.put(stream.connection.id, Waiting::Block(stream), now + BLOCK_MAX);
+    }
+
+    /// Waits for what another request fetches.
+    pub(crate) fn wait_for_answer(&self, asked: Box<Asked>) {
+        let deadline = asked.deadline();
+        self.put(asked.connection.id, Waiting::Asked(asked), deadline);
+    }
+
+    /// What these connections waited for came: the door hands them on. Those that left meanwhile are not missed.
+    pub(crate) fn deliver(&self, ids: &[usize], landing: &Landing) {
+        let mut inner = self.lock();
+        let Inner { slots, ready, .. } = &mut *inner;
+        for id in ids {
+            match slots.get_mut(id).and_then(|slot| slot.waiting.as_mut()) {
+                Some(Waiting::Block(stream)) => stream.land(landing.clone()),
+                Some(Waiting::Asked(asked)) => asked.land(landing.clone()),
+                _ => continue,
+            }
+            ready.push_back(*id);
+        }
+        drop(inner);
+        self.wake_door();
+    }
+
     /// Waits for the client to close, for a moment.
     pub(crate) fn wait_for_goodbye(&self, mut connection: Connection, now: Instant) {
         connection.shutdown();
@@ -338,7 +374,8 @@ impl Lot {
                 Err(std::io::ErrorKind::OutOfMemory.into())
             }
             Waiting::Room(stream) => stream.connection.want_write(),
-            Waiting::Pace(stream) => stream.connection.want_nothing(),
+            Waiting::Pace(stream) | Waiting::Block(stream) => stream.connection.want_nothing(),
+            Waiting::Asked(asked) => asked.connection.want_nothing(),
             Waiting::Handover(..) => Ok(()),
         };
         if asked.is_err() {

@@ -5,20 +5,27 @@
 
 mod alarms;
 mod budget;
+mod buffers;
+mod cached;
 mod chunks;
 mod connection;
+mod direct;
 mod door;
+mod flights;
 mod handler;
 mod lanes;
 mod lot;
+mod outage;
 mod pace;
 mod pool;
 mod quota;
 mod server;
 mod socket;
+mod source;
 mod stream;
 mod vitals;
 mod work;
 
+pub use outage::Resume;
 pub use server::Server;
 pub use vitals::Vitals;

@@ -4,10 +4,9 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
-use crate::error::Error;
-use crate::serve::chunks::{Chunks, OpenSpan};
+use crate::serve::chunks::{Chunks, Next};
+use crate::serve::flights::Landing;
+use crate::serve::source::OpenSpan;
 
 /// How fast streams are sent.
 #[derive(Clone, Copy, Debug)]
@@ -46,18 +45,6 @@ pub(crate) struct Paced {
     yielded: u64,
 }
 
-/// What comes next.
-pub(crate) enum Step {
-    /// These bytes.
-    Slice(Bytes),
-    /// Nothing before this time.
-    NotBefore(Instant),
-    /// Nothing: all was yielded.
-    End,
-    /// Nothing: the rest cannot be had.
-    Failed(Error),
-}
-
 impl Paced {
     /// Paces what is left of `chunks`, of which `yielded` bytes have been yielded.
     pub(crate) fn new(chunks: Chunks, pace: Option<Pace>, yielded: usize, now: Instant) -> Self {
@@ -69,25 +56,27 @@ impl Paced {
         &self.chunks
     }
 
-    /// What comes next. Reads from the store, and may block for that.
-    pub(crate) fn step(&mut self, now: impl FnOnce() -> Instant) -> Step {
+    /// What comes next, no more of it than is due at `now`; `None` at the end. Reads from the store, and may block for that.
+    pub(crate) fn next(&mut self, now: impl FnOnce() -> Instant) -> Option<Next> {
         if let Some(pace) = self.pace {
             let due = pace.due(now().duration_since(self.started)).saturating_sub(self.yielded);
             // The end of a film may be shorter than a step.
             let step = pace.step().min(self.chunks.len_left());
             if due < step {
-                return Step::NotBefore(self.started + pace.reached(self.yielded + step));
+                return Some(Next::NotBefore(self.started + pace.reached(self.yielded + step)));
             }
             self.chunks.limit_next(usize::try_from(due).unwrap_or(usize::MAX));
         }
-        match self.chunks.next() {
-            None => Step::End,
-            Some(Err(error)) => Step::Failed(error),
-            Some(Ok(slice)) => {
-                self.yielded += slice.len() as u64;
-                Step::Slice(slice)
-            }
+        let next = self.chunks.next();
+        if let Some(Next::Slice(slice)) = &next {
+            self.yielded += slice.len() as u64;
         }
+        next
+    }
+
+    /// See [`Chunks::land`].
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.chunks.land(landing);
     }
 
     /// See [`Chunks::pause`].

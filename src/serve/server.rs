@@ -11,8 +11,8 @@ use rustix::process::{Resource, Rlimit};
 
 use crate::config::{Config, StoreConfig};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::Metrics;
 use crate::serve::budget::SendBudget;
-use crate::serve::chunks::Source;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
 use crate::serve::handler::Handler;
 use crate::serve::lanes::{self, Listener};
@@ -20,10 +20,13 @@ use crate::serve::lot::{Lot, Patience, Room};
 use crate::serve::pace::Pace;
 use crate::serve::pool::Pool;
 use crate::serve::quota::Quota;
+use crate::serve::source::Source;
 use crate::serve::socket::Registered;
 use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
-use crate::store::{Directory, S3, Store};
+use crate::store::blocks::{Blocks, Budget};
+use crate::store::meta::Metadata;
+use crate::store::{Directory, Locality, S3, Store};
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
@@ -77,7 +80,7 @@ impl Server {
         let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
         let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
         let handler = Handler {
-            source: Source::new(store),
+            source: Arc::new(source(config, store, &lot)?),
             chunk_len: config.chunk_len,
             cors: config.cors.clone(),
             quota,
@@ -146,6 +149,18 @@ impl Drop for Server {
         }
         drop(self.lot.close());
     }
+}
+
+/// The store with what is kept of it: nothing of a near one.
+fn source(config: &Config, store: Arc<dyn Store>, lot: &Arc<Lot>) -> Result<Source, Error> {
+    let metrics = Arc::new(Metrics::new()?);
+    if store.locality() == Locality::Near {
+        return Ok(Source::new(store, None, lot, config.resume, None, metrics));
+    }
+    let disk = config.cache_dir.as_deref().map(|folder| (folder, config.cache_disk));
+    let blocks = Blocks::new(Budget { ram_len_max: config.cache_ram, disk })?.map(Arc::new);
+    let metadata = Metadata::new(Arc::clone(&store));
+    Ok(Source::new(store, blocks, lot, config.resume, Some(metadata), metrics))
 }
 
 /// Takes requests from the listener to the pool.

@@ -6,10 +6,13 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
-use crate::serve::chunks::OpenSpan;
+use crate::serve::chunks::Next;
 use crate::serve::connection::Connection;
-use crate::serve::pace::{Paced, Step};
+use crate::serve::flights::Landing;
+use crate::serve::pace::Paced;
 use crate::serve::quota::Permit;
+use crate::serve::source::OpenSpan;
+use crate::store::blocks::BlockId;
 
 /// How many bytes a stream may send in one turn, about. Then the others have theirs.
 const QUANTUM_LEN: usize = 1024 * 1024;
@@ -45,6 +48,8 @@ pub(crate) enum Turn {
     Full,
     /// There is more, and it is not due before this time.
     NotBefore(Instant),
+    /// There is more, and another stream is reading it.
+    Join(BlockId),
     /// The body cannot be had to its end: the client must see that it is short.
     Cut,
     /// The client is gone.
@@ -72,11 +77,12 @@ impl Stream {
         loop {
             if self.head.is_empty() && self.slice.is_empty() {
                 let Some(rest) = &mut self.rest else { return Turn::Done };
-                match rest.step(Instant::now) {
-                    Step::End => return Turn::Done,
-                    Step::NotBefore(at) => return Turn::NotBefore(at),
-                    Step::Slice(slice) => self.slice = slice,
-                    Step::Failed(error) => {
+                match rest.next(Instant::now) {
+                    None => return Turn::Done,
+                    Some(Next::NotBefore(at)) => return Turn::NotBefore(at),
+                    Some(Next::Join(block)) => return Turn::Join(block),
+                    Some(Next::Slice(slice)) => self.slice = slice,
+                    Some(Next::Failed(error)) => {
                         log::warn!("the answer with {:?} is cut short: {}", rest.chunks().id().key, error.chain());
                         return Turn::Cut;
                     }
@@ -110,6 +116,18 @@ impl Stream {
                 return Turn::Again;
             }
         }
+    }
+
+    /// Takes what it waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        if let Some(rest) = &mut self.rest {
+            rest.land(landing);
+        }
+    }
+
+    /// Whether what it waited for came.
+    pub(crate) fn has_landed(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| rest.chunks().has_landed())
     }
 
     /// Whether it holds a read of the store, or a slice of one.

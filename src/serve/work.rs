@@ -7,8 +7,10 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::http::response::Persistence;
 use crate::http::route;
+use crate::error::{Error, ErrorKind};
 use crate::serve::connection::Connection;
-use crate::serve::handler::Handler;
+use crate::serve::flights::{Landing, Wait};
+use crate::serve::handler::{Answer, Handler, Outcome};
 use crate::serve::lanes::Request;
 use crate::serve::lot::Lot;
 use crate::serve::pace::{Pace, Paced};
@@ -20,6 +22,39 @@ const JOINED_LEN_MAX: usize = 16 * 1024;
 
 /// A client that makes room so soon takes more than its socket holds.
 const FAST_DRAIN: Duration = Duration::from_millis(5);
+
+/// How long a request waits for what others fetch before it is an error.
+const JOINED_MAX: Duration = Duration::from_secs(30);
+/// How many fetches of others may fail before a request that waits for them is an error.
+const JOINED_FAILURES_MAX: u32 = 2;
+
+/// A request that is being answered.
+pub(crate) struct Asked {
+    pub(crate) connection: Connection,
+    request: Request,
+    since: Instant,
+    /// What it waited for, where it did.
+    landing: Option<Landing>,
+    /// How often that was a failure.
+    failures: u32,
+}
+
+impl Asked {
+    /// Takes what it waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.landing = Some(landing);
+    }
+
+    /// Whether what it waited for came.
+    pub(crate) fn has_landed(&self) -> bool {
+        self.landing.is_some()
+    }
+
+    /// When it must have been answered.
+    pub(crate) fn deadline(&self) -> Instant {
+        self.since + JOINED_MAX
+    }
+}
 
 /// Everything that work needs.
 pub(crate) struct Work {
@@ -33,10 +68,17 @@ pub(crate) struct Work {
 impl Work {
     /// Queues a request that came on this connection.
     pub(crate) fn submit_request(self: &Arc<Self>, connection: Connection, request: Request) {
+        let asked = Asked { connection, request, since: Instant::now(), landing: None, failures: 0 };
+        self.submit_asked(Box::new(asked));
+    }
+
+    /// Queues a request, for the first time or because what it waited for came.
+    pub(crate) fn submit_asked(self: &Arc<Self>, asked: Box<Asked>) {
         let work = Arc::clone(self);
+        let request = &asked.request;
         let asks_store = route::resolve(route::split(&request.target).0).is_ok_and(|route| route.asks_store());
         let lane = if asks_store { Lane::FirstByte } else { Lane::Light };
-        self.pool.submit(lane, move || work.answer(connection, &request));
+        self.pool.submit(lane, move || work.answer(asked));
     }
 
     /// Queues the next turn of a stream whose socket has room again.
@@ -67,12 +109,45 @@ impl Work {
         }
     }
 
-    fn answer(self: &Arc<Self>, mut connection: Connection, request: &Request) {
-        if connection.is_reset() {
+    fn answer(self: &Arc<Self>, mut asked: Box<Asked>) {
+        if asked.connection.is_reset() {
             // It left while it was queued. The store need not be asked for nobody.
             return;
         }
-        let answer = self.handler.answer(request, connection.peer.ip());
+        let landing = asked.landing.take();
+        let mut failed = None;
+        if let Some(Landing::Failed(kind)) = &landing {
+            asked.failures += 1;
+            failed = (asked.failures >= JOINED_FAILURES_MAX).then(|| Landing::failure(*kind));
+        }
+        if Instant::now() >= asked.deadline() {
+            failed = Some(Error::new(ErrorKind::UpstreamTimeout, "what others read of the store took too long"));
+        }
+        let peer = asked.connection.peer.ip();
+        match failed {
+            Some(error) => {
+                let answer = self.handler.refuse(&asked.request, &error);
+                self.send(*asked, answer);
+            }
+            None => match self.handler.answer(&asked.request, peer, landing) {
+                Outcome::Answer(answer) => self.send(*asked, answer),
+                Outcome::Join(wait) => self.join_asked(asked, &wait),
+            },
+        }
+    }
+
+    /// The request waits for what another fetches.
+    fn join_asked(self: &Arc<Self>, asked: Box<Asked>, wait: &Wait) {
+        let id = asked.connection.id;
+        // In the lot first, so that it is found there however soon the other lands.
+        self.lot.wait_for_answer(asked);
+        if !self.handler.join(wait, id) {
+            self.lot.deliver(&[id], &Landing::Again);
+        }
+    }
+
+    fn send(self: &Arc<Self>, asked: Asked, answer: Answer) {
+        let Asked { mut connection, request, .. } = asked;
         if self.lot.is_draining() {
             connection.end_after_answer();
         }
@@ -92,13 +167,20 @@ impl Work {
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
         let turn = stream.advance();
-        if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_)) && !stream.may_hold() {
+        if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_) | Turn::Join(_)) && !stream.may_hold() {
             drop(stream.pause());
         }
         match turn {
             Turn::Again => self.submit_stream(stream),
             Turn::Full => self.lot.wait_for_room(stream, Instant::now()),
             Turn::NotBefore(due) => self.lot.wait_for_pace(stream, due),
+            Turn::Join(block) => {
+                let id = stream.connection.id;
+                self.lot.wait_for_block(stream, Instant::now());
+                if !self.handler.join(&Wait::Block(block), id) {
+                    self.lot.deliver(&[id], &Landing::Again);
+                }
+            }
             Turn::Gone => {}
             Turn::Cut => self.lot.wait_for_goodbye(stream.connection, Instant::now()),
             Turn::Done if stream.connection.persistence() == Persistence::Close => {

@@ -3,7 +3,9 @@
 //! In scope: the [`Store`] trait and its contract, which every store keeps and one suite of tests proves on all of them.
 //! Not in scope: what a client is answered (`http`), and when and how much is read (`serve`).
 
+pub(crate) mod blocks;
 mod directory;
+pub(crate) mod meta;
 mod s3;
 
 use std::ops::Range;
@@ -45,6 +47,26 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// As rule 6 says.
     fn list(&self, query: &ListQuery) -> Result<ListPage, Error>;
+
+    /// Whether it is worth keeping what was read. [`Locality::Far`] where a store says nothing.
+    fn locality(&self) -> Locality {
+        Locality::Far
+    }
+
+    /// Tells this store from others that share a cache with it: where it is, without anything secret. Empty where a store says
+    /// nothing, and then all such stores are taken for one.
+    fn identity(&self) -> String {
+        String::new()
+    }
+}
+
+/// How far away the bytes of a store are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Locality {
+    /// As quick to ask as a cache would be: nothing of it is kept.
+    Near,
+    /// Behind a network: what was read is worth keeping.
+    Far,
 }
 
 /// An open read of a part of one version of an object. Dropping it ends the read at once, whatever is left of it.

@@ -171,6 +171,10 @@ impl Store for S3 {
         self.note_bucket_exists();
         Ok(page)
     }
+
+    fn identity(&self) -> String {
+        self.bucket.base_url().as_str().to_owned()
+    }
 }
 
 impl std::fmt::Debug for S3 {

@@ -12,6 +12,7 @@ mod hostile;
 mod limits;
 mod players;
 mod pressure;
+mod resume;
 mod store_contract;
 mod store_directory;
 mod store_s3;

@@ -51,7 +51,7 @@ fn check_discreet(error: &Error) {
 
 #[test]
 fn spans_that_are_not_what_was_asked_for() {
-    use ErrorKind::{Changed, NotFound, UpstreamForbidden, UpstreamTimeout, UpstreamUnavailable};
+    use ErrorKind::{Changed, NotFound, UpstreamBusy, UpstreamForbidden, UpstreamTimeout, UpstreamUnavailable};
     #[track_caller]
     fn check(reply: impl Fn() -> Reply + Send + Sync + 'static, want: ErrorKind) -> Error {
         let fake = FakeS3::start(move |_, _| reply());
@@ -86,8 +86,8 @@ fn spans_that_are_not_what_was_asked_for() {
     check(refuse("412 Precondition Failed"), Changed);
     check(refuse("416 Range Not Satisfiable"), Changed);
     assert!(check(refuse("500 Internal Server Error"), UpstreamUnavailable).to_string().contains("500 AsTheStoreCallsIt"));
-    check(refuse("503 Slow Down"), UpstreamUnavailable);
-    check(|| Reply::send_and_stall("503 Slow Down\nContent-Length: 100", b"<Error>"), UpstreamUnavailable);
+    check(refuse("503 Slow Down"), UpstreamBusy);
+    check(|| Reply::send_and_stall("503 Slow Down\nContent-Length: 100", b"<Error>"), UpstreamBusy);
     let gone = b"<Error><Code>NoSuchBucket</Code><BucketName>films</BucketName></Error>";
     let error =
         check(move || Reply::send(&format!("404 Not Found\nContent-Length: {}", gone.len()), gone), UpstreamUnavailable);

@@ -256,7 +256,7 @@ fn a_body_that_fails_cuts_the_connection_and_no_answer_follows_in_it() {
         Fault::Long(1_048_576),
         Fault::PanicInRead(1_048_576),
     ] {
-        let server = start(Arc::new(BrokenStore::new(film.clone(), fault)), |_| {});
+        let server = start(Arc::new(BrokenStore::new(film.clone(), fault)), |config| config.resume.tries_max = 3);
         let mut client = Client::new(server.addr());
         // The second request is there before the first body fails.
         client.ask("GET", "/media/film.mp4", &[]);

@@ -1,6 +1,7 @@
 //! What we rely on in the smaller dependencies, one file for each: `vendor-notes/` says why it matters.
 
 mod bytes;
+mod crc32fast;
 mod httparse;
 mod httpdate;
 mod num_cpus;
@@ -8,5 +9,6 @@ mod percent_encoding;
 mod polling;
 mod rustix;
 mod serde_json;
+mod sha2;
 mod tempfile;
 mod threadpool;

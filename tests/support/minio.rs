@@ -3,7 +3,7 @@
 //! It is started when the first test asks for it. What ends it is a shell that waits for the end of its standard input: the other
 //! end of that pipe is held by this process alone, so it closes however this process ends, a crash and SIGKILL included.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -97,6 +97,11 @@ impl Minio {
             secret_access_key: self.password.clone(),
             session_token: None,
         }
+    }
+
+    /// Where it listens.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.endpoint.trim_start_matches("http://").parse().expect("an address")
     }
 
     /// A new, empty bucket.

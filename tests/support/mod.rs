@@ -5,8 +5,10 @@ pub(crate) mod client;
 pub(crate) mod fake_s3;
 pub(crate) mod minio;
 pub(crate) mod process;
+pub(crate) mod relay;
 pub(crate) mod server;
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// Bytes in which each position can be told from its neighbours, and each `seed` from the others.
@@ -22,6 +24,24 @@ pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     }
     bytes.truncate(len);
     bytes
+}
+
+/// The length of a film: this one, or 256 MiB where the tests are run at full size (`TESTS_AT_FULL_SIZE=1 tests/run.sh --release`).
+pub(crate) fn film_len(len: usize) -> usize {
+    if is_full_size() { 256 << 20 } else { len }
+}
+
+/// Whether the tests are run with the numbers of the issues, and not with those that fit a short run.
+pub(crate) fn is_full_size() -> bool {
+    std::env::var_os("TESTS_AT_FULL_SIZE").is_some()
+}
+
+/// One number of a server's metrics.
+#[track_caller]
+pub(crate) fn metric(addr: SocketAddr, name: &str) -> u64 {
+    let text = String::from_utf8(client::get(addr, "/metrics", &[]).body).expect("metrics are text");
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().expect("a whole number")
 }
 
 /// Polls until `done` gives something.

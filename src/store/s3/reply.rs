@@ -89,6 +89,8 @@ pub(super) fn refuse(request: &Request, status: StatusCode, fields: &HeaderMap, 
         400 if UNSPEAKABLE.contains(&code.as_str()) => ErrorKind::NotFound,
         // 416 where the range is within the version asked for: the object is another, shorter one by now.
         412 | 416 => ErrorKind::Changed,
+        // SlowDown and ServiceUnavailable ask for fewer requests both (AWS, "Error responses"); other stores send 429.
+        429 | 503 => ErrorKind::UpstreamBusy,
         _ => ErrorKind::UpstreamUnavailable,
     };
     let mut detail = format!("{request} was answered with {}", status.as_u16());

@@ -137,7 +137,7 @@ fn check_refusal(status: u16, list: &[(&str, &str)], body: &str, kind: ErrorKind
 
 #[test]
 fn refusals() {
-    use ErrorKind::{Changed, NotFound, UpstreamForbidden, UpstreamUnavailable};
+    use ErrorKind::{Changed, NotFound, UpstreamBusy, UpstreamForbidden, UpstreamUnavailable};
     let of = "GET of the object \"a.mp4\" was answered with";
     let xml = |code: &str, message: &str| format!("<?xml?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>");
 
@@ -151,9 +151,10 @@ fn refusals() {
     check_refusal(200, &[], "the whole film", UpstreamUnavailable, &format!("{of} 200"));
     check_refusal(500, &[], "<html>oops</html>", UpstreamUnavailable, &format!("{of} 500"));
     let slow = xml("SlowDown", "Please reduce\r\nyour rate.");
-    check_refusal(503, &[], &slow, UpstreamUnavailable, &format!("{of} 503 SlowDown: Please reduce  your rate."));
+    check_refusal(503, &[], &slow, UpstreamBusy, &format!("{of} 503 SlowDown: Please reduce  your rate."));
+    check_refusal(429, &[], "", UpstreamBusy, &format!("{of} 429"));
     // Cut short: what is whole is told.
-    check_refusal(503, &[], "<Error><Code>SlowDown</Code><Message>Plea", UpstreamUnavailable, &format!("{of} 503 SlowDown"));
+    check_refusal(503, &[], "<Error><Code>SlowDown</Code><Message>Plea", UpstreamBusy, &format!("{of} 503 SlowDown"));
 
     let region = [("x-amz-bucket-region", "eu-west-3"), ("location", "https://elsewhere.example/?X-Amz-Signature=f00")];
     check_refusal(301, &region, "", UpstreamUnavailable, &format!("{of} 301; the bucket is in the region eu-west-3"));

@@ -1,0 +1,97 @@
+//! The buffers that bytes of the store are read into.
+//!
+//! In scope: using them again. Not in scope: what is read.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+/// The length of a buffer, in bytes: the most that a viewer costs in memory while it is served. Larger ones gain nothing (a socket
+/// takes about as much at a time), and fit no cache of the processor.
+pub(crate) const BUFFER_LEN: usize = 128 * 1024;
+
+/// A block that fills less than this part of its buffer is kept in a buffer of its own size.
+const COPIED_SHARE: usize = 2;
+
+/// The buffers that nobody uses at the moment. Freed and allocated anew, they would tear the heap into pieces between what the
+/// waiting streams hold, and a thousand viewers would cost several times what they need. There are never more than were in use at
+/// the same time: one for each thread, one for each read that is kept open, and those of the cache.
+#[derive(Default)]
+pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
+
+impl Buffers {
+    fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An empty buffer.
+    pub(crate) fn take(&self) -> Vec<u8> {
+        let used = self.lock().pop();
+        used.unwrap_or_else(|| Vec::with_capacity(BUFFER_LEN))
+    }
+
+    /// Takes a buffer back.
+    pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
+        // A store may have put another buffer in its place, or made it grow.
+        if buffer.capacity() == BUFFER_LEN {
+            buffer.clear();
+            self.lock().push(buffer);
+        }
+    }
+
+    /// Makes what is in a buffer a value that many can hold. The buffer comes back when the last of them let go.
+    pub(crate) fn share(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Shared { buffer, home: Arc::clone(self) })
+    }
+
+    /// The same for what will be kept for long: where it fills little of its buffer, it gets one of its own size.
+    pub(crate) fn share_for_long(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
+        if buffer.len() * COPIED_SHARE > buffer.capacity() {
+            return self.share(buffer);
+        }
+        let copy = Bytes::copy_from_slice(&buffer);
+        self.give_back(buffer);
+        copy
+    }
+}
+
+struct Shared {
+    buffer: Vec<u8>,
+    home: Arc<Buffers>,
+}
+
+impl AsRef<[u8]> for Shared {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.home.give_back(std::mem::take(&mut self.buffer));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_comes_back_when_nobody_holds_it() {
+        let buffers = Arc::<Buffers>::default();
+        let mut buffer = buffers.take();
+        buffer.resize(BUFFER_LEN, 1);
+        let one = buffers.share_for_long(buffer);
+        let other = one.slice(5..);
+        drop(one);
+        assert_eq!(buffers.lock().len(), 0);
+        drop(other);
+        assert_eq!(buffers.lock().len(), 1);
+        let mut small = buffers.take();
+        small.extend_from_slice(b"small");
+        let kept = buffers.share_for_long(small);
+        assert_eq!((&kept[..], buffers.lock().len()), (&b"small"[..], 1));
+        buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
+        assert_eq!(buffers.lock().len(), 1);
+    }
+}

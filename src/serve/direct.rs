@@ -1,0 +1,46 @@
+//! Reading without a cache: each stream has a read of its own.
+//!
+//! In scope: one open read, slice by slice. Not in scope: how long it is and what follows a failure (`chunks`).
+
+use bytes::Bytes;
+
+use crate::error::Error;
+use crate::object::ObjectId;
+use crate::serve::chunks::Ask;
+use crate::serve::source::{OpenSpan, Source};
+
+/// The open read of a stream.
+#[derive(Default)]
+pub(crate) struct Direct {
+    span: Option<OpenSpan>,
+}
+
+impl Direct {
+    /// The next slice, and whether it ends its span.
+    pub(crate) fn read(&mut self, source: &Source, id: &ObjectId, ask: &Ask) -> Result<(Bytes, bool), Error> {
+        // Taken out: a read that failed is not read from again.
+        let mut span = match self.span.take() {
+            Some(span) => span,
+            None => source.open(id, ask.at..ask.span_end)?,
+        };
+        let left = usize::try_from(span.end - ask.at).unwrap_or(usize::MAX);
+        let mut buffer = source.buffers.take();
+        let read = span.read(&mut buffer, ask.len_max.min(left), ask.at);
+        let slice = source.buffers.share(buffer);
+        read?;
+        let is_end = ask.at + slice.len() as u64 == span.end;
+        if !is_end {
+            self.span = Some(span);
+        }
+        Ok((slice, is_end))
+    }
+
+    pub(crate) fn holds_span(&self) -> bool {
+        self.span.is_some()
+    }
+
+    /// Gives up the open read, for the caller to drop.
+    pub(crate) fn pause(&mut self) -> Option<OpenSpan> {
+        self.span.take()
+    }
+}

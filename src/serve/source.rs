@@ -1,0 +1,192 @@
+//! Where the bytes of answers come from: the store, and what is kept of it.
+//!
+//! In scope: what all streams share: the store, the cache, who reads which block, and the reads that are open. Not in scope: what
+//! one stream asks for (`chunks`).
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::error::{Error, ErrorKind};
+use crate::metrics::Metrics;
+use crate::object::{ObjectId, ObjectKey, ObjectMeta};
+use crate::serve::buffers::Buffers;
+use crate::serve::flights::{Flights, Landing, Wait};
+use crate::serve::lot::Lot;
+use crate::serve::outage::Resume;
+use crate::store::blocks::{BlockId, Blocks};
+use crate::store::meta::Metadata;
+use crate::store::{Span, Store};
+
+/// How many reads may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
+/// a buffer or two.
+const SPANS_KEPT_MAX: usize = 32;
+
+/// The store, and what is kept of it.
+pub(crate) struct Source {
+    pub(crate) store: Arc<dyn Store>,
+    /// Tells the store's objects from those of others in the cache.
+    pub(crate) identity: String,
+    pub(crate) buffers: Arc<Buffers>,
+    /// How broken reads are tried again.
+    pub(crate) resume: Resume,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How many reads are open, of all streams.
+    spans_open: Arc<AtomicUsize>,
+    /// The cache; `None` where nothing is kept.
+    pub(crate) shared: Option<Shared>,
+    /// What is known of objects, and who asks for more; `None` where the store is asked each time.
+    known: Option<(Metadata, Flights<ObjectKey>)>,
+}
+
+/// What came of looking at an object.
+pub(crate) enum Looked {
+    /// Its metadata.
+    Meta(ObjectMeta),
+    /// Another request asks the store for it.
+    Join(Wait),
+}
+
+/// What streams share that read the same blocks.
+pub(crate) struct Shared {
+    pub(crate) blocks: Arc<Blocks>,
+    /// Who reads which block.
+    pub(crate) flights: Flights<BlockId>,
+    /// Open reads that nobody reads from at the moment, by the block that they go on with.
+    fills: Mutex<HashMap<BlockId, Fill>>,
+}
+
+impl Source {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        blocks: Option<Arc<Blocks>>,
+        lot: &Arc<Lot>,
+        resume: Resume,
+        metadata: Option<Metadata>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let shared = blocks.map(|blocks| Shared { blocks, flights: Flights::new(Arc::clone(lot)), fills: Mutex::default() });
+        let known = metadata.map(|metadata| (metadata, Flights::new(Arc::clone(lot))));
+        let identity = store.identity();
+        Self { store, identity, buffers: Arc::default(), resume, metrics, spans_open: Arc::default(), shared, known }
+    }
+
+    /// The metadata of the object's present version. `landing` is what the request waited for, where it did.
+    pub(crate) fn head(&self, key: &ObjectKey, landing: Option<&Landing>) -> Result<Looked, Error> {
+        let Some((metadata, flights)) = &self.known else { return self.store.head(key).map(Looked::Meta) };
+        match landing {
+            Some(Landing::Meta(meta)) if meta.id.key == *key => return Ok(Looked::Meta((**meta).clone())),
+            Some(Landing::Failed(ErrorKind::NotFound)) => return Err(ErrorKind::NotFound.into()),
+            _ => {}
+        }
+        if let Some(known) = metadata.known(key) {
+            return known.map(Looked::Meta);
+        }
+        let Some(lead) = flights.lead(key) else { return Ok(Looked::Join(Wait::Meta(key.clone()))) };
+        // It may have landed between the two looks.
+        let found = metadata.known(key).unwrap_or_else(|| metadata.look_up(key));
+        lead.land(&match &found {
+            Ok(meta) => Landing::Meta(Arc::new(meta.clone())),
+            Err(error) => Landing::Failed(error.kind()),
+        });
+        found.map(Looked::Meta)
+    }
+
+    /// What was known of the object is no longer so.
+    pub(crate) fn forget(&self, key: &ObjectKey) {
+        if let Some((metadata, _)) = &self.known {
+            metadata.forget(key);
+        }
+    }
+
+    /// The connection, which is in the lot already, will be told what becomes of this; `false` where nobody fetches it any more.
+    pub(crate) fn join(&self, wait: &Wait, connection_id: usize) -> bool {
+        match wait {
+            Wait::Block(block) => self.shared.as_ref().is_some_and(|shared| shared.flights.join(block, connection_id)),
+            Wait::Meta(key) => self.known.as_ref().is_some_and(|(_, flights)| flights.join(key, connection_id)),
+        }
+    }
+
+    /// What was counted, as Prometheus reads it.
+    pub(crate) fn metrics_text(&self) -> Result<Vec<u8>, Error> {
+        let blocks = self.shared.as_ref().map(|shared| &shared.blocks);
+        let len = blocks.map_or(0, |blocks| blocks.ram_len() + blocks.disk_len());
+        self.metrics.text(len, blocks.map_or(0, |blocks| blocks.evictions()))
+    }
+
+    /// Opens a read of this part of an object.
+    pub(crate) fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<OpenSpan, Error> {
+        let end = range.end;
+        let span = self.store.open(id, range)?;
+        self.spans_open.fetch_add(1, Ordering::Relaxed);
+        Ok(OpenSpan { span, end, spans_open: Arc::clone(&self.spans_open), metrics: Arc::clone(&self.metrics) })
+    }
+
+    /// Whether an open read may be kept while its stream waits: not where too many are kept already.
+    pub(crate) fn may_hold(&self) -> bool {
+        self.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, HashMap<BlockId, Fill>> {
+        self.fills.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open read that goes on with this block.
+    pub(crate) fn take_fill(&self, id: BlockId) -> Option<Fill> {
+        self.lock().remove(&id)
+    }
+
+    /// Leaves an open read for whoever wants this block. Where there is one already, the given one comes back.
+    pub(crate) fn leave_fill(&self, id: BlockId, fill: Fill) -> Option<Fill> {
+        match self.lock().entry(id) {
+            std::collections::hash_map::Entry::Occupied(_) => Some(fill),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(fill);
+                None
+            }
+        }
+    }
+
+    /// Whether somebody has this block, or reads it, or can go on with it: a read need not go so far.
+    pub(crate) fn is_provided(&self, id: BlockId) -> bool {
+        self.blocks.has(id) || self.flights.has(&id) || self.lock().contains_key(&id)
+    }
+}
+
+/// An open read of some blocks, and what came of the present one.
+pub(crate) struct Fill {
+    pub(crate) span: OpenSpan,
+    pub(crate) block: Vec<u8>,
+}
+
+/// A read of the store, counted while it is open.
+pub(crate) struct OpenSpan {
+    span: Box<dyn Span>,
+    /// Where it ends, in the object.
+    pub(crate) end: u64,
+    spans_open: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl OpenSpan {
+    /// See [`Span::read`]; what a store must not do is an error. `at` is the offset, for the log.
+    pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, len_max: usize, at: u64) -> Result<usize, Error> {
+        let before = buffer.len();
+        let len = self.span.read(buffer, len_max)?;
+        if len == 0 || len > len_max || len != buffer.len() - before {
+            let detail = format!("the store yielded {len} bytes at {at}, where 1 to {len_max} were due");
+            return Err(Error::new(ErrorKind::UpstreamUnavailable, detail));
+        }
+        self.metrics.upstream_bytes.inc_by(len as u64);
+        Ok(len)
+    }
+}
+
+impl Drop for OpenSpan {
+    fn drop(&mut self) {
+        self.spans_open.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,147 @@
+//! A store that breaks off, goes away, or replaces an object, while a film is watched.
+
+use std::io::Read as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vidgate::store::S3;
+use vidgate::{Config, Server};
+
+use crate::support::client::{Client, get};
+use crate::support::minio::{TestBucket, minio};
+use crate::support::relay::Relay;
+use crate::support::server::start;
+use crate::support::{film_len, metric, pattern};
+
+/// No cache, and one that holds less than a film.
+const CACHES: [u64; 2] = [0, 16 << 20];
+
+/// A server behind a relay in front of a bucket with a film.
+fn serve(film: &[u8], change: impl FnOnce(&mut Config)) -> (TestBucket, Relay, Server) {
+    let bucket = minio().bucket();
+    bucket.put("film.mp4", film);
+    let relay = Relay::start(minio().addr());
+    let mut config = bucket.config();
+    config.endpoint = Some(relay.endpoint());
+    let server = start(Arc::new(S3::new(config).unwrap()), change);
+    (bucket, relay, server)
+}
+
+/// Reads the film to its end, and says how long the longest pause was.
+#[track_caller]
+fn watch(server: &Server, film: &[u8], mut during: impl FnMut(usize)) -> Duration {
+    let mut client = Client::new(server.addr());
+    client.ask("GET", "/media/film.mp4", &[]);
+    assert_eq!(client.head().status, 200);
+    let (mut at, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+    while at < film.len() {
+        let piece = client.take((film.len() - at).min(1 << 20));
+        longest = longest.max(last.elapsed());
+        assert!(piece == film[at..at + piece.len()], "another film between {at} and {}", at + piece.len());
+        at += piece.len();
+        during(at);
+        last = Instant::now();
+    }
+    longest
+}
+
+#[test]
+fn twenty_resets_in_one_film_are_not_seen() {
+    let film = pattern(41, film_len(64 << 20));
+    for cache_ram in CACHES {
+        let (_bucket, relay, server) = serve(&film, |config| config.cache_ram = cache_ram);
+        // At odd places: in a head, at the start, in the middle and at the end of blocks and spans.
+        let step = film.len() as u64 / 20;
+        relay.reset_at((0..20).map(|number| number * step + number * number * 7919 + 100));
+        let longest = watch(&server, &film, |_| {});
+        assert_eq!(relay.resets(), 20, "not all came to pass");
+        assert!(longest < Duration::from_secs(2), "the film stood still for {longest:?}");
+        let resumed = metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"resumed\"}");
+        assert!((10..=20).contains(&resumed), "{resumed} resumes of 20 resets");
+        assert_eq!(metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"failed\"}"), 0);
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_for_five_seconds_is_waited_for() {
+    let film = pattern(42, film_len(48 << 20));
+    for cache_ram in CACHES {
+        let (_bucket, relay, server) = serve(&film, |config| config.cache_ram = cache_ram);
+        let middle = film.len() / 3;
+        let mut is_done = false;
+        watch(&server, &film, |at| {
+            if at >= middle && !std::mem::replace(&mut is_done, true) {
+                relay.stop_for(Duration::from_secs(5));
+            }
+        });
+        assert!(is_done);
+    }
+}
+
+#[test]
+fn a_store_that_stays_away_ends_the_film_short_and_right() {
+    let film = pattern(43, 24 << 20);
+    for cache_ram in CACHES {
+        let (_bucket, relay, server) = serve(&film, |config| {
+            config.cache_ram = cache_ram;
+            config.resume.time_max = Duration::from_millis(500);
+        });
+        let mut client = Client::new(server.addr());
+        client.ask("GET", "/media/film.mp4", &[]);
+        // A second request behind the first must not be answered in the first one's body.
+        client.ask("GET", "/healthz", &[]);
+        assert_eq!(client.head().status, 200);
+        let start = client.take(1 << 20);
+        relay.stop();
+        let rest = client.rest();
+        assert!(start.len() + rest.len() < film.len());
+        assert!(rest == film[start.len()..start.len() + rest.len()]);
+        assert_eq!(metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"failed\"}"), 1);
+        // Before the head, it is the contract's error; with a cache, what is known and kept is answered all the same.
+        let reply = get(server.addr(), "/media/other.mp4", &[]);
+        assert_eq!((reply.status, reply.code().as_str()), (502, "upstream_unavailable"));
+    }
+}
+
+#[test]
+fn an_object_replaced_while_it_is_watched_is_cut_and_never_mixed() {
+    let rounds = 50;
+    let (old, new) = (pattern(44, 8 << 20), pattern(45, 8 << 20));
+    let cut = AtomicU64::new(0);
+    for cache_ram in CACHES {
+        // Paced, so that it is still being read when it is replaced.
+        let (bucket, _relay, server) = serve(&old, |config| {
+            config.cache_ram = cache_ram;
+            config.rate = Some(16 << 20);
+            config.burst = 128 * 1024;
+        });
+        for round in 0..rounds / CACHES.len() {
+            let key = format!("film-{round}.mp4");
+            bucket.put(&key, &old);
+            thread::scope(|scope| {
+                let viewer = scope.spawn(|| {
+                    let mut client = Client::new(server.addr());
+                    client.ask("GET", &format!("/media/{key}"), &[]);
+                    assert_eq!(client.head().status, 200);
+                    client.rest()
+                });
+                // At any moment of the half second that it takes.
+                let moment = u64::from(pattern(round as u64 + 1, 1)[0]);
+                let mut pause = Client::new(server.addr());
+                pause.stream().set_read_timeout(Some(Duration::from_millis(moment + 1))).unwrap();
+                assert!(pause.stream().read(&mut [0]).is_err(), "nobody sends anything here");
+                bucket.put(&key, &new);
+                let seen = viewer.join().unwrap();
+                assert!(seen == old[..seen.len()], "a byte of the new version after the old");
+                cut.fetch_add(u64::from(seen.len() < old.len()), Ordering::Relaxed);
+            });
+            // Whoever asks now, or shortly after, gets the one or the other, whole.
+            let reply = get(server.addr(), &format!("/media/{key}"), &["Range: bytes=0-99999"]);
+            assert!(reply.body == new[..100_000] || reply.body == old[..100_000]);
+        }
+    }
+    // Those that were read to the end before it was replaced are whole; most were not.
+    assert!(cut.load(Ordering::Relaxed) >= rounds as u64 / 2, "{cut:?} of {rounds} were cut");
+}
