@@ -5,6 +5,7 @@ mod support;
 
 mod bad_store;
 mod browser;
+mod cache;
 mod cli;
 mod cli_serve;
 mod connections;

@@ -218,7 +218,8 @@ impl Shared {
     fn note(&self, id: BlockId, len: usize) {
         let mut evicted = Vec::new();
         self.index.insert_with_lifecycle(id, Room(file::room(len)), &mut evicted);
-        for id in evicted {
+        // An entry that was replaced by one of the same name, by the scan for one, is told like one that was evicted.
+        for id in evicted.into_iter().filter(|id| !self.index.contains_key(id)) {
             self.evictions.fetch_add(1, Ordering::Relaxed);
             // It may be gone already, by another process.
             let _ = fs::remove_file(self.path(id));
