@@ -45,6 +45,8 @@ impl Draft {
             host: String::new(),
             port: 0,
             store: StoreConfig::Directory(PathBuf::from(DIR_DEFAULT)),
+            meta_ttl: Duration::ZERO,
+            redis: None,
             chunk_len: 0,
             cache_ram: 0,
             cache_dir: None,

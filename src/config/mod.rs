@@ -33,7 +33,7 @@ pub use table::{Preset, SETTINGS, Secrecy, Setting};
 
 pub use crate::http::cors::CorsOrigins;
 use crate::serve::Resume;
-use crate::store::S3Config;
+use crate::store::{RedisUrl, S3Config};
 use draft::Draft;
 use sources::{Layer, Layers};
 use table::Scope;
@@ -52,6 +52,10 @@ pub struct Config {
     pub port: u16,
     /// Where the videos are.
     pub store: StoreConfig,
+    /// How long what a bucket said of an object is trusted. Zero asks it each time.
+    pub meta_ttl: Duration,
+    /// By which Redis several servers of one bucket share what they know of its objects.
+    pub redis: Option<RedisUrl>,
     /// How much is read from the store at once, in bytes: 16 KiB to 8 MiB. A request may ask for another.
     pub chunk_len: usize,
     /// Bytes of a far store that are kept in memory; 0 for none.

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::CorsOrigins;
+use crate::store::RedisUrl;
 
 /// A value, or what was expected instead: a phrase that continues "expected ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -91,6 +92,17 @@ pub(super) fn timeout(text: &str) -> Parsed<Duration> {
     }
     let limit = duration(text).filter(|limit| !limit.is_zero() && *limit <= TIMEOUT_MAX);
     limit.ok_or_else(|| "a duration above 0 and up to 24h, such as 500ms, 10s, 30m or 2h".to_owned())
+}
+
+/// How long something is trusted: at most a day; 0, with or without a unit, is not at all.
+pub(super) fn ttl(text: &str) -> Parsed<Duration> {
+    let span = if text == "0" { Some(Duration::ZERO) } else { duration(text) };
+    span.filter(|span| *span <= TIMEOUT_MAX).ok_or_else(|| "0, or a duration up to 24h, such as 500ms, 60s or 5m".to_owned())
+}
+
+/// The address of a Redis.
+pub(super) fn redis_url(text: &str) -> Parsed<RedisUrl> {
+    RedisUrl::parse(text)
 }
 
 /// A path: anything but nothing. Whether it exists is asked later.

@@ -59,7 +59,7 @@ pub enum Secrecy {
 pub(super) enum Scope {
     /// Always.
     Always,
-    /// Only with a bucket. `AWS_*` variables are often in the environment for the sake of other programs.
+    /// Only with a bucket. `AWS_*` variables, and `REDIS_URL`, are often in the environment for the sake of other programs.
     WithBucket,
 }
 
@@ -196,6 +196,25 @@ pub const SETTINGS: &[Setting] = &[
             let styles = [("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)];
             parse::one_of(text, &styles).map(|style| draft.addressing = style)
         },
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_META_TTL"],
+        flag: "meta-ttl",
+        preset: Preset::Text("60s"),
+        value_name: "TIME",
+        help: "How long size, type and version of an object are trusted; 0 asks the bucket each time",
+        read: |draft, text| parse::ttl(text).map(|ttl| draft.config.meta_ttl = ttl),
+        ..ROW
+    },
+    Setting {
+        variables: &["REDIS_URL"],
+        flag: "redis-url",
+        value_name: "URL",
+        help: "Redis or Valkey by which several servers of one bucket share what they know of its objects",
+        secrecy: Secrecy::Secret,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::redis_url(text).map(|url| draft.config.redis = Some(url)),
         ..ROW
     },
     Setting {

@@ -56,6 +56,7 @@ fn defaults_in_full() {
     assert!(matches!(&config.store, StoreConfig::Directory(dir) if dir == Path::new("./samples")));
     assert_eq!((config.chunk_len, config.workers_per_core, config.connections_max), (1 << 20, 8, None));
     assert_eq!((config.header_timeout, config.idle_timeout), (Duration::from_secs(10), Duration::from_mins(1)));
+    assert_eq!((config.meta_ttl, config.redis.is_none()), (Duration::from_mins(1), true));
     assert_eq!((config.stall_timeout, config.drain_timeout), (Duration::from_mins(30), Duration::from_secs(20)));
     assert_eq!(config.cors, CorsOrigins::List(vec!["http://localhost:3000".to_owned()]));
     assert_eq!((config.log_level, config.log_format), (LevelFilter::Info, LogFormat::Text));
@@ -79,6 +80,7 @@ const VALUES: &[(&str, &str, &str, &str)] = &[
     ("HOST", "[::1]", r#"host: "::1""#, "localhost:80"),
     ("PORT", "0", "port: 0", "65536"),
     ("VIDGATE_DIR", "/videos", r#"Directory("/videos")"#, "/nowhere"),
+    ("VIDGATE_META_TTL", "0s", "meta_ttl: 0ns", "25h"),
     ("VIDGATE_CHUNK_SIZE", "16 kib", "chunk_len: 16384", "8193KiB"),
     ("VIDGATE_WORKERS_PER_CORE", "256", "workers_per_core: 256", "0"),
     ("VIDGATE_MAX_CONNECTIONS", "10", "connections_max: Some(10)", "many"),
@@ -125,7 +127,9 @@ fn every_setting_good_and_bad_by_variable_flag_and_file() {
 
 #[test]
 fn the_table_of_values_leaves_no_setting_out() {
-    let tested = |name: &str| VALUES.iter().any(|row| row.0 == name) || name.starts_with("AWS_") || name == "VIDGATE_S3_STYLE";
+    // What needs a bucket has tests of its own, below.
+    let needs_bucket = |name: &str| name.starts_with("AWS_") || matches!(name, "VIDGATE_S3_STYLE" | "REDIS_URL");
+    let tested = |name: &str| VALUES.iter().any(|row| row.0 == name) || needs_bucket(name);
     assert!(SETTINGS.iter().all(|setting| tested(setting.name())));
 }
 
@@ -204,6 +208,25 @@ fn a_bucket_and_what_it_needs() {
     let together = [("AWS_ENDPOINT_URL_S3", "http://192.0.2.1:9000"), ("VIDGATE_S3_STYLE", "virtual")];
     let told = "AWS_BUCKET_NAME: the S3 endpoint cannot carry the bucket \"videos\" in its host name: path addressing can";
     check_bad(&[BUCKET, &together].concat(), &[told]);
+}
+
+#[test]
+fn a_redis_goes_with_a_bucket_and_its_url_is_a_secret() {
+    let with = |url| from_env(&[BUCKET, &[("REDIS_URL", url)]].concat()).unwrap().redis;
+    assert_eq!(with("rediss://:hunter2@cache:6380/1").unwrap().address(), "cache:6380");
+    assert_eq!(with(""), None);
+    for bad in ["hunter2", "redis://:hunter2@", "rediss://:hunter2@h/#insecure"] {
+        let errors = from_env(&[BUCKET, &[("REDIS_URL", bad)]].concat()).unwrap_err().to_string();
+        assert!(
+            errors.contains("REDIS_URL = <redacted>: expected a URL such as redis://") && !errors.contains("hunter2"),
+            "{errors}"
+        );
+    }
+    // Without a bucket it is another program's, and as a flag a mistake.
+    assert_eq!(from_env(&[("REDIS_URL", "hunter2")]).unwrap().redis, None);
+    let flags = BTreeMap::from([("redis-url", "redis://:hunter2@h".into())]);
+    let errors = Config::from_sources(Sources { flags, ..nothing() }).unwrap_err().to_string();
+    assert!(errors.contains("--redis-url = <redacted>: needs a bucket") && !errors.contains("hunter2"), "{errors}");
 }
 
 #[test]
@@ -314,7 +337,8 @@ fn a_file_that_cannot_be_read_is_an_error() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let config = from_env(&[BUCKET, &[("AWS_SESSION_TOKEN", "hunter3")]].concat()).unwrap();
+    let config =
+        from_env(&[BUCKET, &[("AWS_SESSION_TOKEN", "hunter3"), ("REDIS_URL", "redis://hunter4:hunter5@h")]].concat()).unwrap();
     let shown = format!("{config:?} {config:#?}");
     assert!(shown.contains("videos") && !shown.contains("hunter"), "{shown}");
 }

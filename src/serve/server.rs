@@ -25,8 +25,7 @@ use crate::serve::socket::Registered;
 use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
 use crate::store::blocks::{Blocks, Budget};
-use crate::store::meta::Metadata;
-use crate::store::{Directory, Locality, S3, Store};
+use crate::store::{Directory, Locality, MetaConfig, Metadata, S3, Store};
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
@@ -159,7 +158,13 @@ fn source(config: &Config, store: Arc<dyn Store>, lot: &Arc<Lot>) -> Result<Sour
     }
     let disk = config.cache_dir.as_deref().map(|folder| (folder, config.cache_disk));
     let blocks = Blocks::new(Budget { ram_len_max: config.cache_ram, disk })?.map(Arc::new);
-    let metadata = Metadata::new(Arc::clone(&store));
+    let metadata = MetaConfig {
+        ttl: config.meta_ttl,
+        redis: config.redis.clone(),
+        records: config.cache_dir.as_deref().map(|folder| folder.join("objects-1")),
+        namespace: store.identity(),
+    };
+    let metadata = Metadata::new(Arc::clone(&store), metadata);
     Ok(Source::new(store, blocks, lot, config.resume, Some(metadata), metrics))
 }
 

@@ -16,8 +16,7 @@ use crate::serve::flights::{Flights, Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::outage::Resume;
 use crate::store::blocks::{BlockId, Blocks};
-use crate::store::meta::Metadata;
-use crate::store::{Span, Store};
+use crate::store::{Metadata, Span, Store};
 
 /// How many reads may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
 /// a buffer or two.

@@ -5,13 +5,14 @@
 
 pub(crate) mod blocks;
 mod directory;
-pub(crate) mod meta;
+mod meta;
 mod s3;
 
 use std::ops::Range;
 use std::time::SystemTime;
 
 pub use directory::{Directory, Resolution};
+pub use meta::{MetaConfig, Metadata, RedisUrl};
 pub use s3::{Addressing, Limits, S3, S3Config};
 
 use crate::error::Error;

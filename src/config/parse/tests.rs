@@ -127,6 +127,16 @@ fn counts() {
 }
 
 #[test]
+fn times_of_trust() {
+    for (text, want_ms) in [("0", 0), ("0s", 0), ("0ms", 0), ("500ms", 500), ("60s", 60_000), ("24h", 86_400_000)] {
+        assert_eq!(ttl(text), Ok(Duration::from_millis(want_ms)), "{text}");
+    }
+    for bad in ["", "1", "00", "-1s", "24h1s", "25h", "1d", "0x", "off"] {
+        assert!(ttl(bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
 fn timeouts() {
     for (text, millis) in [
         ("1ms", 1),
