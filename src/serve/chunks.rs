@@ -5,7 +5,7 @@
 //!
 //! Three lengths are at work. A *slice* is what the iterator yields and what is in memory at a time. A *chunk* is the unit that
 //! the client may choose by `?chunkSize=`: reads of the store begin and end at its multiples, or where blocks of the cache do. A
-//! *span* is one read of the store: the rest of the first chunk, then twice as much each time the viewer has kept up, so that a
+//! *span* is one read of the store: the rest of the first chunk, then as much as the viewer took since it last paused, so that a
 //! film costs few requests and the tail of one that nobody watches is never pulled.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
@@ -221,7 +221,8 @@ impl Chunks {
             self.is_first = false;
             self.slice_len = (self.slice_len * 2).min(BUFFER_LEN);
             if *is_end {
-                self.span_len = (self.span_len * 2).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
+                // As much again as it took so far: so twice as much each time, however short the first one was.
+                self.span_len = (self.left.start - self.resumed_at).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
             }
         }
         got

@@ -24,8 +24,9 @@ use crate::serve::socket::{Registered, send};
 /// How many lanes there are. tiny_http keeps four threads for its connections, and one that has to wait for a thread may wait for
 /// ever.
 pub(crate) const LANES: usize = 4;
-/// How long the listener may take for the first head on a new lane.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the listener may take for the first head on a new lane: as long as a machine may take that is far too busy. It is
+/// waited for at the start only.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The connection of a probe. No other has this number: they are counted from 1.
 const PROBE_ID: usize = 0;

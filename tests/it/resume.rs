@@ -129,7 +129,7 @@ fn an_object_replaced_while_it_is_watched_is_cut_and_never_mixed() {
                 });
                 // At any moment of the half second that it takes.
                 let moment = u64::from(pattern(round as u64 + 1, 1)[0]);
-                let mut pause = Client::new(server.addr());
+                let pause = Client::new(server.addr());
                 pause.stream().set_read_timeout(Some(Duration::from_millis(moment + 1))).unwrap();
                 assert!(pause.stream().read(&mut [0]).is_err(), "nobody sends anything here");
                 bucket.put(&key, &new);
