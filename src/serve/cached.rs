@@ -88,7 +88,9 @@ impl Cached {
             lead.land(&Landing::Block(block_id, block.clone()));
             return Ok(self.hit(source, &block, block_id, ask));
         }
-        self.lease = None;
+        if is_left_here {
+            self.lease = None;
+        }
         let fill = match fill {
             Some(fill) => Ok(fill),
             None => self.open(source, shared, id, ask, block_id),
@@ -205,8 +207,7 @@ impl Cached {
             let len = usize::try_from(ask.end - ask.at).unwrap_or(usize::MAX).min(ask.len_max);
             part.extend_from_slice(&fill.block[from..fill.block.len().min(from.saturating_add(len))]);
             // Left before the others are told, so that one of them finds it.
-            self.lease = Some(block_id);
-            drop(shared.leave_fill(block_id, fill));
+            self.leave(source, shared, block_id, fill);
             drop(lead);
             return (source.buffers.share(part), false);
         }
@@ -215,11 +216,20 @@ impl Cached {
         shared.blocks.store(block_id, &block);
         let is_end = fill.span.end == range.end;
         if !is_end && !shared.blocks.has(block_id.next()) {
-            self.lease = Some(block_id.next());
-            drop(shared.leave_fill(block_id.next(), Fill { span: fill.span, block: Vec::new() }));
+            self.leave(source, shared, block_id.next(), Fill { span: fill.span, block: Vec::new() });
         }
         lead.land(&Landing::Block(block_id, block.clone()));
         (self.cut(&block, block_id, ask), is_end)
+    }
+
+    /// Leaves an open read for whoever goes on with this block. A stream leaves one at most, or nobody would end the others.
+    fn leave(&mut self, source: &Source, shared: &Shared, block_id: BlockId, fill: Fill) {
+        drop(self.pause(source, shared));
+        match shared.leave_fill(block_id, fill) {
+            None => self.lease = Some(block_id),
+            // Another stream's is there already.
+            Some(fill) => source.buffers.give_back(fill.block),
+        }
     }
 
     /// The part of a block that is asked for.

@@ -123,7 +123,7 @@ fn an_object_replaced_while_it_is_watched_is_cut_and_never_mixed() {
             thread::scope(|scope| {
                 let viewer = scope.spawn(|| {
                     let mut client = Client::new(server.addr());
-                    client.ask("GET", &format!("/media/{key}"), &[]);
+                    client.ask("GET", &format!("/media/{key}"), &["Connection: close"]);
                     assert_eq!(client.head().status, 200);
                     client.rest()
                 });
