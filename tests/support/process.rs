@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -42,6 +43,15 @@ impl Process {
     pub(crate) fn start_with_descriptors(max: usize, environment: &[(&str, &str)]) -> Self {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &format!("ulimit -n {max} && exec \"$0\""), env!("CARGO_BIN_EXE_vidgate")]);
+        Self::start_by(command, environment)
+    }
+
+    /// Starts it with this directory on a file system of its own, of so many MiB, that nobody else sees.
+    pub(crate) fn start_on_small_disk(folder: &Path, mib: usize, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new("/usr/bin/unshare");
+        let script = format!("mount -t tmpfs -o size={mib}m tmpfs \"$0\" && exec \"$1\"");
+        command.args(["--map-root-user", "--mount", "/bin/sh", "-c", &script]);
+        command.arg(folder).arg(env!("CARGO_BIN_EXE_vidgate"));
         Self::start_by(command, environment)
     }
 
