@@ -21,7 +21,7 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::object::ObjectId;
 use crate::serve::chunks::Ask;
-use crate::serve::flights::{Landing, Lead};
+use crate::serve::flights::{Landing, Lead, Wait};
 use crate::serve::source::{Fill, OpenSpan, Shared, Source};
 use crate::store::blocks::{BlockId, ObjectDigest};
 
@@ -40,8 +40,8 @@ pub(crate) struct Cached {
 pub(crate) enum Got {
     /// These bytes, and whether they end a read of the store.
     Slice(Bytes, bool),
-    /// Another stream reads the block.
-    Join(BlockId),
+    /// Nothing before this came.
+    Join(Wait),
 }
 
 impl Cached {
@@ -60,14 +60,14 @@ impl Cached {
     ) -> Result<Got, Error> {
         let block_id = BlockId::at(self.object, ask.at);
         let is_left_here = self.lease == Some(block_id);
-        match landing {
-            Some(Landing::Block(landed, block)) if landed == block_id => {
+        match &landing {
+            Some(Landing::Block(landed, block)) if *landed == block_id => {
                 drop(is_left_here.then(|| self.pause(source, shared)));
-                let slice = self.cut(&block, block_id, ask);
+                let slice = self.cut(block, block_id, ask);
                 source.metrics.cache_joined.inc_by(slice.len() as u64);
                 return Ok(Got::Slice(slice, false));
             }
-            Some(Landing::Failed(kind)) => return Err(Landing::failure(kind)),
+            Some(Landing::Failed(kind)) => return Err(Landing::failure(*kind)),
             _ => {}
         }
         if let Some(block) = shared.blocks.get(block_id) {
@@ -75,7 +75,7 @@ impl Cached {
             drop(is_left_here.then(|| self.pause(source, shared)));
             return Ok(self.hit(source, &block, block_id, ask));
         }
-        let Some(lead) = shared.flights.lead(&block_id) else { return Ok(Got::Join(block_id)) };
+        let Some(lead) = shared.flights.lead(&block_id) else { return Ok(Got::Join(Wait::Block(block_id))) };
         if let Some(block) = shared.blocks.get(block_id) {
             // It landed between the two looks.
             lead.land(&Landing::Block(block_id, block.clone()));
@@ -88,6 +88,13 @@ impl Cached {
             lead.land(&Landing::Block(block_id, block.clone()));
             return Ok(self.hit(source, &block, block_id, ask));
         }
+        // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves.
+        let Some(_turn) = source.turn(landing.as_ref()) else {
+            if let Some(fill) = fill {
+                self.leave(source, shared, block_id, fill);
+            }
+            return Ok(Got::Join(Wait::Turn));
+        };
         if is_left_here {
             self.lease = None;
         }

@@ -21,10 +21,10 @@ use crate::object::ObjectId;
 use crate::serve::buffers::BUFFER_LEN;
 use crate::serve::cached::{Cached, Got};
 use crate::serve::direct::Direct;
-use crate::serve::flights::Landing;
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::outage::{Outage, is_passing};
 use crate::serve::source::{OpenSpan, Source};
-use crate::store::blocks::{BlockId, ObjectDigest};
+use crate::store::blocks::ObjectDigest;
 
 /// The first slice, and the first after each pause, in bytes; the next ones double. What the socket then has no room for was read
 /// for nothing.
@@ -67,8 +67,8 @@ pub(crate) enum Next {
     Slice(Bytes),
     /// Nothing before this time.
     NotBefore(Instant),
-    /// Nothing before another stream has read this block.
-    Join(BlockId),
+    /// Nothing before this came.
+    Join(Wait),
     /// Nothing: the rest cannot be had.
     Failed(Error),
 }
@@ -77,8 +77,8 @@ pub(crate) enum Next {
 pub(crate) enum First {
     /// The first slice; empty for an empty object.
     Slice(Bytes),
-    /// Nothing before another stream has read this block.
-    Join(BlockId),
+    /// Nothing before this came.
+    Join(Wait),
 }
 
 /// What a stream asks its reader for.
@@ -146,9 +146,9 @@ impl Chunks {
         self.slice_len_paced = len_max.max(1);
     }
 
-    /// Takes what this stream waited for.
-    pub(crate) fn land(&mut self, landing: Landing) {
-        self.landing = Some(landing);
+    /// Takes what this stream waited for, and gives what it had taken before, if it did.
+    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
+        self.landing.replace(landing)
     }
 
     /// Whether what this stream waited for came.
@@ -184,7 +184,7 @@ impl Chunks {
             tries_left -= 1;
             match self.read() {
                 Ok(Got::Slice(slice, _)) => return Ok(First::Slice(slice)),
-                Ok(Got::Join(block)) => return Ok(First::Join(block)),
+                Ok(Got::Join(wait)) => return Ok(First::Join(wait)),
                 // A store that asks for fewer requests gets no more of them.
                 Err(error) if tries_left > 0 && is_passing(error.kind()) && error.kind() != ErrorKind::UpstreamBusy => {
                     log::debug!("{:?} is tried once more: {}", self.id.key, error.chain());
@@ -210,7 +210,7 @@ impl Chunks {
             (Reader::Direct(direct), _) => {
                 let chunk_left = usize::try_from(self.chunk_len - at % self.chunk_len).unwrap_or(usize::MAX);
                 let ask = Ask { len_max: len_max.min(chunk_left).min(self.slice_len), ..ask };
-                direct.read(&self.source, &self.id, &ask).map(|(slice, is_end)| Got::Slice(slice, is_end))
+                direct.read(&self.source, &self.id, &ask, landing)
             }
             // Blocks are in memory whole, so a slice ends where its block does.
             (Reader::Cached(cached), Some(shared)) => cached.read(&self.source, shared, &self.id, &ask, landing),
@@ -263,7 +263,7 @@ impl Iterator for Chunks {
                 }
                 Next::Slice(slice)
             }
-            Ok(Got::Join(block)) => Next::Join(block),
+            Ok(Got::Join(wait)) => Next::Join(wait),
             Err(error) => self.failed(error),
         })
     }

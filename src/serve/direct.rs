@@ -2,11 +2,11 @@
 //!
 //! In scope: one open read, slice by slice. Not in scope: how long it is and what follows a failure (`chunks`).
 
-use bytes::Bytes;
-
 use crate::error::Error;
 use crate::object::ObjectId;
+use crate::serve::cached::Got;
 use crate::serve::chunks::Ask;
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::source::{OpenSpan, Source};
 
 /// The open read of a stream.
@@ -16,8 +16,18 @@ pub(crate) struct Direct {
 }
 
 impl Direct {
-    /// The next slice, and whether it ends its span.
-    pub(crate) fn read(&mut self, source: &Source, id: &ObjectId, ask: &Ask) -> Result<(Bytes, bool), Error> {
+    /// The next slice, and whether it ends its span. `landing` is what this stream waited for.
+    pub(crate) fn read(
+        &mut self,
+        source: &Source,
+        id: &ObjectId,
+        ask: &Ask,
+        landing: Option<Landing>,
+    ) -> Result<Got, Error> {
+        if let Some(Landing::Failed(kind)) = landing {
+            return Err(Landing::failure(kind));
+        }
+        let Some(_turn) = source.turn(landing.as_ref()) else { return Ok(Got::Join(Wait::Turn)) };
         // Taken out: a read that failed is not read from again.
         let mut span = match self.span.take() {
             Some(span) => span,
@@ -32,7 +42,7 @@ impl Direct {
         if !is_end {
             self.span = Some(span);
         }
-        Ok((slice, is_end))
+        Ok(Got::Slice(slice, is_end))
     }
 
     pub(crate) fn holds_span(&self) -> bool {

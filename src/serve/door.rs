@@ -256,11 +256,11 @@ impl Door {
             Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
             Waiting::Block(mut stream) => {
-                stream.land(Landing::Failed(ErrorKind::UpstreamTimeout));
+                drop(stream.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
                 self.work.submit_stream(stream);
             }
             Waiting::Asked(mut asked) => {
-                asked.land(Landing::Failed(ErrorKind::UpstreamTimeout));
+                drop(asked.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
                 self.work.submit_asked(asked);
             }
             Waiting::Handover(connection, _) => {

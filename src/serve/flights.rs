@@ -12,6 +12,7 @@ use bytes::Bytes;
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectKey, ObjectMeta};
 use crate::serve::lot::Lot;
+use crate::serve::turns::Turn;
 use crate::store::blocks::BlockId;
 
 /// What is waited for.
@@ -21,6 +22,8 @@ pub(crate) enum Wait {
     Block(BlockId),
     /// Metadata that another request asks for.
     Meta(ObjectKey),
+    /// A turn to ask the store.
+    Turn,
 }
 
 /// What became of it.
@@ -30,6 +33,8 @@ pub(crate) enum Landing {
     Block(BlockId, Bytes),
     /// The metadata.
     Meta(Arc<ObjectMeta>),
+    /// The turn.
+    Turn(Arc<Turn>),
     /// It could not be had.
     Failed(ErrorKind),
     /// Whoever fetched it left before its end: one of those who wait may go on.

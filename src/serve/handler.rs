@@ -117,7 +117,7 @@ impl Handler {
                 let options = Options { chunk_len, download: route::download(query) };
                 return self.bytes(request, peer, &key, &options, landing);
             }
-            Route::List => self.list(query)?.into(),
+            Route::List => return self.list(query, landing.as_ref()),
             Route::Entry(key) => {
                 let meta = match self.source.head(&key, landing.as_ref())? {
                     Looked::Meta(meta) => meta,
@@ -158,13 +158,13 @@ impl Handler {
             }
             let mut chunks = Chunks::new(Arc::clone(&self.source), part.clone());
             if let Some(landing) = landing.take() {
-                chunks.land(landing);
+                drop(chunks.land(landing));
             }
             match chunks.first() {
                 Ok(First::Slice(slice)) => {
                     return Ok(Outcome::Answer(Answer { response, slice, chunks: Some(chunks), permit }));
                 }
-                Ok(First::Join(block)) => return Ok(Outcome::Join(Wait::Block(block))),
+                Ok(First::Join(wait)) => return Ok(Outcome::Join(wait)),
                 Err(error) if error.kind() == ErrorKind::Changed => {
                     self.source.forget(key);
                     if plans_left == 0 {
@@ -185,12 +185,14 @@ impl Handler {
         Ok(response)
     }
 
-    fn list(&self, query: &str) -> Result<Response, Error> {
-        let page = self.source.store.list(&route::list_query(query)?)?;
+    fn list(&self, query: &str, landing: Option<&Landing>) -> Result<Outcome, Error> {
+        let query = route::list_query(query)?;
+        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };
+        let page = self.source.store.list(&query)?;
         let entries = page.entries.iter();
         let videos: Vec<Value> =
             entries.map(|it| entry(&it.key, it.size, content_type_of(&it.key), it.last_modified, &it.etag)).collect();
-        Ok(Response::with_json(200, &json!({"videos": videos, "next": page.next})))
+        Ok(Response::with_json(200, &json!({"videos": videos, "next": page.next})).into())
     }
 }
 

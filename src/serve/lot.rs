@@ -330,20 +330,28 @@ impl Lot {
         self.put(asked.connection.id, Waiting::Asked(asked), deadline);
     }
 
-    /// What these connections waited for came: the door hands them on. Those that left meanwhile are not missed.
-    pub(crate) fn deliver(&self, ids: &[usize], landing: &Landing) {
+    /// What these connections waited for came: the door hands them on. Says how many there were; the others left meanwhile.
+    pub(crate) fn deliver(&self, ids: &[usize], landing: &Landing) -> usize {
         let mut inner = self.lock();
         let Inner { slots, ready, .. } = &mut *inner;
+        let before = ready.len();
+        // Of what is dropped some comes back here.
+        let mut of_no_use = Vec::new();
         for id in ids {
             match slots.get_mut(id).and_then(|slot| slot.waiting.as_mut()) {
-                Some(Waiting::Block(stream)) => stream.land(landing.clone()),
-                Some(Waiting::Asked(asked)) => asked.land(landing.clone()),
+                Some(Waiting::Block(stream)) => of_no_use.extend(stream.land(landing.clone())),
+                Some(Waiting::Asked(asked)) => of_no_use.extend(asked.land(landing.clone())),
                 _ => continue,
             }
             ready.push_back(*id);
         }
+        let count = ready.len() - before;
         drop(inner);
-        self.wake_door();
+        drop(of_no_use);
+        if count > 0 {
+            self.wake_door();
+        }
+        count
     }
 
     /// Waits for the client to close, for a moment.

@@ -23,6 +23,7 @@ mod server;
 mod socket;
 mod source;
 mod stream;
+mod turns;
 mod vitals;
 mod work;
 

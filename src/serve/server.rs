@@ -78,15 +78,16 @@ impl Server {
         };
         let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
         let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
+        let threads = num_cpus::get() * config.workers_per_core;
         let handler = Handler {
-            source: Arc::new(source(config, store, &lot)?),
+            source: Arc::new(source(config, store, threads, &lot)?),
             chunk_len: config.chunk_len,
             cors: config.cors.clone(),
             quota,
             trusted_proxies: config.trusted_proxies.clone(),
         };
         let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
-        let pool = Pool::new(num_cpus::get() * config.workers_per_core);
+        let pool = Pool::new(threads);
         let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace });
         let signals = Arc::<Signals>::default();
         let pulse = Arc::<Pulse>::default();
@@ -151,21 +152,20 @@ impl Drop for Server {
 }
 
 /// The store with what is kept of it: nothing of a near one.
-fn source(config: &Config, store: Arc<dyn Store>, lot: &Arc<Lot>) -> Result<Source, Error> {
-    let metrics = Arc::new(Metrics::new()?);
+fn source(config: &Config, store: Arc<dyn Store>, threads: usize, lot: &Arc<Lot>) -> Result<Source, Error> {
+    let source = Source::near(Arc::clone(&store), config.resume, Arc::new(Metrics::new()?));
     if store.locality() == Locality::Near {
-        return Ok(Source::new(store, None, lot, config.resume, None, metrics));
+        return Ok(source);
     }
     let disk = config.cache_dir.as_deref().map(|folder| (folder, config.cache_disk));
-    let blocks = Blocks::new(Budget { ram_len_max: config.cache_ram, disk })?.map(Arc::new);
+    let blocks = Blocks::new(Budget { ram_len_max: config.cache_ram, disk })?;
     let metadata = MetaConfig {
         ttl: config.meta_ttl,
         redis: config.redis.clone(),
         records: config.cache_dir.as_deref().map(|folder| folder.join("objects-1")),
-        namespace: store.identity(),
+        namespace: source.identity.clone(),
     };
-    let metadata = Metadata::new(Arc::clone(&store), metadata);
-    Ok(Source::new(store, blocks, lot, config.resume, Some(metadata), metrics))
+    Ok(source.far(blocks, Metadata::new(store, metadata), threads, lot))
 }
 
 /// Takes requests from the listener to the pool.

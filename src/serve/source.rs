@@ -15,6 +15,7 @@ use crate::serve::buffers::Buffers;
 use crate::serve::flights::{Flights, Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::outage::Resume;
+use crate::serve::turns::{Turn, Turns};
 use crate::store::blocks::{BlockId, Blocks};
 use crate::store::{Metadata, Span, Store};
 
@@ -31,6 +32,8 @@ pub(crate) struct Source {
     /// How broken reads are tried again.
     pub(crate) resume: Resume,
     pub(crate) metrics: Arc<Metrics>,
+    /// How many may read at a time; `None` for as many as there are threads.
+    turns: Option<Arc<Turns>>,
     /// How many reads are open, of all streams.
     spans_open: Arc<AtomicUsize>,
     /// The cache; `None` where nothing is kept.
@@ -49,7 +52,7 @@ pub(crate) enum Looked {
 
 /// What streams share that read the same blocks.
 pub(crate) struct Shared {
-    pub(crate) blocks: Arc<Blocks>,
+    pub(crate) blocks: Blocks,
     /// Who reads which block.
     pub(crate) flights: Flights<BlockId>,
     /// Open reads that nobody reads from at the moment, by the block that they go on with.
@@ -57,18 +60,18 @@ pub(crate) struct Shared {
 }
 
 impl Source {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        blocks: Option<Arc<Blocks>>,
-        lot: &Arc<Lot>,
-        resume: Resume,
-        metadata: Option<Metadata>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
+    /// A store that is as near as a cache: nothing of it is kept.
+    pub(crate) fn near(store: Arc<dyn Store>, resume: Resume, metrics: Arc<Metrics>) -> Self {
+        let (identity, buffers, spans_open) = (store.identity(), Arc::default(), Arc::default());
+        Self { store, identity, buffers, resume, metrics, turns: None, spans_open, shared: None, known: None }
+    }
+
+    /// A store behind a network: what was read of it is kept in `blocks`, if there are any, and what was asked in `metadata`; and
+    /// of so many threads some stay free of waiting for it.
+    pub(crate) fn far(self, blocks: Option<Blocks>, metadata: Metadata, threads: usize, lot: &Arc<Lot>) -> Self {
         let shared = blocks.map(|blocks| Shared { blocks, flights: Flights::new(Arc::clone(lot)), fills: Mutex::default() });
-        let known = metadata.map(|metadata| (metadata, Flights::new(Arc::clone(lot))));
-        let identity = store.identity();
-        Self { store, identity, buffers: Arc::default(), resume, metrics, spans_open: Arc::default(), shared, known }
+        let known = Some((metadata, Flights::new(Arc::clone(lot))));
+        Self { turns: Some(Arc::new(Turns::of_threads(threads, Arc::clone(lot)))), shared, known, ..self }
     }
 
     /// The metadata of the object's present version. `landing` is what the request waited for, where it did.
@@ -82,6 +85,10 @@ impl Source {
         if let Some(known) = metadata.known(key) {
             return known.map(Looked::Meta);
         }
+        if flights.has(key) {
+            return Ok(Looked::Join(Wait::Meta(key.clone())));
+        }
+        let Some(_turn) = self.turn(landing) else { return Ok(Looked::Join(Wait::Turn)) };
         let Some(lead) = flights.lead(key) else { return Ok(Looked::Join(Wait::Meta(key.clone()))) };
         // It may have landed between the two looks.
         let found = metadata.known(key).unwrap_or_else(|| metadata.look_up(key));
@@ -90,6 +97,15 @@ impl Source {
             Err(error) => Landing::Failed(error.kind()),
         });
         found.map(Looked::Meta)
+    }
+
+    /// The right to ask the store: the one that was waited for, or one that is free.
+    pub(crate) fn turn(&self, landing: Option<&Landing>) -> Option<Option<Arc<Turn>>> {
+        match (&self.turns, landing) {
+            (None, _) => Some(None),
+            (Some(_), Some(Landing::Turn(turn))) => Some(Some(Arc::clone(turn))),
+            (Some(turns), _) => turns.take().map(Some),
+        }
     }
 
     /// What was known of the object is no longer so.
@@ -103,6 +119,12 @@ impl Source {
     pub(crate) fn join(&self, wait: &Wait, connection_id: usize) -> bool {
         match wait {
             Wait::Block(block) => self.shared.as_ref().is_some_and(|shared| shared.flights.join(block, connection_id)),
+            Wait::Turn => {
+                if let Some(turns) = &self.turns {
+                    turns.wait(connection_id);
+                }
+                self.turns.is_some()
+            }
             Wait::Meta(key) => self.known.as_ref().is_some_and(|(_, flights)| flights.join(key, connection_id)),
         }
     }

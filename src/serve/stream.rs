@@ -8,11 +8,10 @@ use bytes::{Buf, Bytes};
 
 use crate::serve::chunks::Next;
 use crate::serve::connection::Connection;
-use crate::serve::flights::Landing;
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::pace::Paced;
 use crate::serve::quota::Permit;
 use crate::serve::source::OpenSpan;
-use crate::store::blocks::BlockId;
 
 /// How many bytes a stream may send in one turn, about. Then the others have theirs.
 const QUANTUM_LEN: usize = 1024 * 1024;
@@ -38,7 +37,7 @@ pub(crate) struct Stream {
 }
 
 /// How a turn ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// All is sent.
     Done,
@@ -48,8 +47,8 @@ pub(crate) enum Turn {
     Full,
     /// There is more, and it is not due before this time.
     NotBefore(Instant),
-    /// There is more, and another stream is reading it.
-    Join(BlockId),
+    /// There is more, and not before this came.
+    Join(Wait),
     /// The body cannot be had to its end: the client must see that it is short.
     Cut,
     /// The client is gone.
@@ -80,7 +79,7 @@ impl Stream {
                 match rest.next(Instant::now) {
                     None => return Turn::Done,
                     Some(Next::NotBefore(at)) => return Turn::NotBefore(at),
-                    Some(Next::Join(block)) => return Turn::Join(block),
+                    Some(Next::Join(wait)) => return Turn::Join(wait),
                     Some(Next::Slice(slice)) => self.slice = slice,
                     Some(Next::Failed(error)) => {
                         log::warn!("the answer with {:?} is cut short: {}", rest.chunks().id().key, error.chain());
@@ -118,10 +117,11 @@ impl Stream {
         }
     }
 
-    /// Takes what it waited for.
-    pub(crate) fn land(&mut self, landing: Landing) {
-        if let Some(rest) = &mut self.rest {
-            rest.land(landing);
+    /// Takes what it waited for, and gives what is of no use: what it had taken before, or what it never waits for.
+    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
+        match &mut self.rest {
+            Some(rest) => rest.land(landing),
+            None => Some(landing),
         }
     }
 

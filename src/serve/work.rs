@@ -40,9 +40,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// Takes what it waited for.
-    pub(crate) fn land(&mut self, landing: Landing) {
-        self.landing = Some(landing);
+    /// Takes what it waited for, and gives what it had taken before, if it did.
+    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
+        self.landing.replace(landing)
     }
 
     /// Whether what it waited for came.
@@ -174,10 +174,10 @@ impl Work {
             Turn::Again => self.submit_stream(stream),
             Turn::Full => self.lot.wait_for_room(stream, Instant::now()),
             Turn::NotBefore(due) => self.lot.wait_for_pace(stream, due),
-            Turn::Join(block) => {
+            Turn::Join(wait) => {
                 let id = stream.connection.id;
                 self.lot.wait_for_block(stream, Instant::now());
-                if !self.handler.join(&Wait::Block(block), id) {
+                if !self.handler.join(&wait, id) {
                     self.lot.deliver(&[id], &Landing::Again);
                 }
             }

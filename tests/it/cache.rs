@@ -1,11 +1,14 @@
 //! The chunk cache, seen by viewers through the whole program on a real store.
 
-use std::sync::Arc;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
-use vidgate::store::S3;
-use vidgate::{Config, Server};
+use vidgate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+use vidgate::store::{ListPage, ListQuery, S3, Span, Store};
+use vidgate::{Config, Error, Server};
 
 use crate::support::client::{Client, get};
 use crate::support::minio::{TestBucket, minio};
@@ -156,4 +159,87 @@ fn what_is_on_disk_is_served_after_a_restart_and_without_the_store() {
     assert_eq!(metric(server.addr(), "vidgate_upstream_bytes_total"), 0);
     // What is nowhere is the contract's error.
     assert_eq!(get(server.addr(), "/media/other.mp4", &[]).status, 502);
+}
+
+/// A store in which `film.mp4` is well, and every read of another object hangs until it is let go.
+struct HalfHanging {
+    bytes: Vec<u8>,
+    hanging: Mutex<usize>,
+    released: AtomicBool,
+    changed: Condvar,
+}
+
+impl Store for HalfHanging {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+        Ok(ObjectMeta {
+            id: ObjectId { key: key.clone(), etag: ETag::from_store("\"v\"")? },
+            size: self.bytes.len() as u64,
+            last_modified: SystemTime::UNIX_EPOCH,
+            content_type: None,
+            cache_control: None,
+        })
+    }
+
+    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error> {
+        if id.key.as_str() != "film.mp4" {
+            let mut hanging = self.hanging.lock().unwrap();
+            *hanging += 1;
+            self.changed.notify_all();
+            drop(self.changed.wait_while(hanging, |_| !self.released.load(Ordering::SeqCst)).unwrap());
+        }
+        let bytes = self.bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()].to_vec();
+        Ok(Box::new(Whole(bytes, 0)))
+    }
+
+    fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
+        Ok(ListPage::default())
+    }
+}
+
+struct Whole(Vec<u8>, usize);
+
+impl Span for Whole {
+    fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
+        let len = len_max.min(self.0.len() - self.1);
+        buf.extend_from_slice(&self.0[self.1..self.1 + len]);
+        self.1 += len;
+        Ok(len)
+    }
+}
+
+#[test]
+fn a_store_that_hangs_stops_no_viewer_of_what_is_kept() {
+    let bytes = pattern(56, 3_000_000);
+    for cache_ram in [0, 64 * MIB] {
+        let store = Arc::new(HalfHanging {
+            bytes: bytes.clone(),
+            hanging: Mutex::default(),
+            released: AtomicBool::new(false),
+            changed: Condvar::new(),
+        });
+        let server = start(store.clone(), |config| config.cache_ram = cache_ram);
+        watch(&server, &bytes);
+        let mut waiting: Vec<Client> = (0..100).map(|_| Client::new(server.addr())).collect();
+        for (number, client) in waiting.iter_mut().enumerate() {
+            client.ask("GET", &format!("/media/other-{number}.mp4"), &["Connection: close"]);
+        }
+        // As many reads hang as may.
+        let threads = num_cpus::get() * 8;
+        let hanging = store.hanging.lock().unwrap();
+        drop(store.changed.wait_while(hanging, |hanging| *hanging < threads - threads / 4).unwrap());
+        if cache_ram > 0 {
+            for _ in 0..5 {
+                watch(&server, &bytes);
+            }
+        }
+        assert_eq!(*store.hanging.lock().unwrap(), threads - threads / 4, "reads that hang");
+        // Those who leave give their place in the queue to those who stay.
+        waiting.drain(20..60);
+        store.released.store(true, Ordering::SeqCst);
+        store.changed.notify_all();
+        for client in &mut waiting {
+            assert_eq!(client.head().status, 200);
+            assert!(client.rest() == bytes);
+        }
+    }
 }

@@ -1,0 +1,102 @@
+//! How many reads of the store are under way at a time.
+//!
+//! In scope: the bound, and that those beyond it come in the order in which they asked. They wait in the lot, without a thread, so
+//! that a store which hangs leaves threads for viewers of what is kept. Not in scope: reading (`direct`, `cached`).
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::serve::flights::Landing;
+use crate::serve::lot::Lot;
+
+/// The part of the pool's threads that stays free of reads, as a divisor.
+const FREE_SHARE: usize = 4;
+
+/// The reads that may be under way.
+pub(crate) struct Turns {
+    state: Mutex<State>,
+    lot: Arc<Lot>,
+}
+
+struct State {
+    free: usize,
+    /// The connections that wait, the first first.
+    waiting: VecDeque<usize>,
+}
+
+/// The right to one read. Dropped, it goes to the next who waits.
+pub(crate) struct Turn {
+    /// `None` once it was given back.
+    turns: Option<Arc<Turns>>,
+}
+
+impl Turns {
+    /// As many as leave some of so many threads free.
+    pub(crate) fn of_threads(threads: usize, lot: Arc<Lot>) -> Self {
+        let free = threads.saturating_sub((threads / FREE_SHARE).max(1)).max(1);
+        Self { state: Mutex::new(State { free, waiting: VecDeque::new() }), lot }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The right to one read, where there is one and nobody was first.
+    pub(crate) fn take(self: &Arc<Self>) -> Option<Arc<Turn>> {
+        let mut state = self.lock();
+        if state.free == 0 || !state.waiting.is_empty() {
+            return None;
+        }
+        state.free -= 1;
+        Some(Arc::new(Turn { turns: Some(Arc::clone(self)) }))
+    }
+
+    /// The connection, which is in the lot already, gets the next turn that is not another's.
+    pub(crate) fn wait(self: &Arc<Self>, connection_id: usize) {
+        let mut state = self.lock();
+        state.waiting.push_back(connection_id);
+        if state.free > 0 {
+            // One was given back since it was looked for.
+            state.free -= 1;
+            drop(state);
+            self.pass_on();
+        }
+    }
+
+    /// A turn that nobody has goes to the first who waits and is still there.
+    fn pass_on(self: &Arc<Self>) {
+        loop {
+            let mut state = self.lock();
+            let Some(id) = state.waiting.pop_front() else {
+                state.free += 1;
+                return;
+            };
+            drop(state);
+            let turn = Arc::new(Turn { turns: Some(Arc::clone(self)) });
+            let landing = Landing::Turn(turn);
+            if self.lot.deliver(&[id], &landing) > 0 {
+                return;
+            }
+            if let Landing::Turn(turn) = landing
+                && let Some(mut turn) = Arc::into_inner(turn)
+            {
+                // It goes on to the next one here, and not by being dropped: a crowd that left would be as deep as it was long.
+                turn.turns = None;
+            }
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if let Some(turns) = self.turns.take() {
+            turns.pass_on();
+        }
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turn")
+    }
+}
