@@ -93,7 +93,9 @@ impl ErrorKind {
                 (502, "upstream_unavailable", Store, "the store of the videos cannot be read at the moment")
             }
             Self::UpstreamForbidden => (502, "upstream_forbidden", Store, "the store of the videos refuses this server"),
-            Self::UpstreamBusy => (502, "upstream_unavailable", Store, "the store of the videos has too much to do at the moment"),
+            Self::UpstreamBusy => {
+                (502, "upstream_unavailable", Store, "the store of the videos has too much to do at the moment")
+            }
             Self::UpstreamTimeout => (504, "upstream_timeout", Store, "the store of the videos took too long"),
             Self::Internal => (500, "internal", Us, "the server failed"),
         }

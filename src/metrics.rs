@@ -42,7 +42,8 @@ impl Metrics {
     /// [`ErrorKind::Internal`] where two counters have one name, which a test would see.
     pub(crate) fn new() -> Result<Self, Error> {
         let registry = Registry::new();
-        let failed = |error: prometheus::Error| Error::new(ErrorKind::Internal, "the metrics do not fit together").with_source(error);
+        let failed =
+            |error: prometheus::Error| Error::new(ErrorKind::Internal, "the metrics do not fit together").with_source(error);
         let counter = |name: &str, help: &str| -> prometheus::Result<IntCounter> {
             let counter = IntCounter::new(name, help)?;
             registry.register(Box::new(counter.clone()))?;
@@ -55,15 +56,19 @@ impl Metrics {
         };
         let make = || {
             let build = IntGauge::with_opts(
-                Opts::new("vidgate_build_info", "The version that runs; always 1.").const_label("version", env!("CARGO_PKG_VERSION")),
+                Opts::new("vidgate_build_info", "The version that runs; always 1.")
+                    .const_label("version", env!("CARGO_PKG_VERSION")),
             )?;
             build.set(1);
             registry.register(Box::new(build))?;
             let cache_bytes = IntGauge::new("vidgate_cache_bytes", "Bytes in the chunk cache, in memory and on disk.")?;
             registry.register(Box::new(cache_bytes.clone()))?;
             let cache = family("vidgate_cache_bytes_total", "Bytes of answers by how the chunk cache had them.", "outcome")?;
-            let resumes =
-                family("vidgate_upstream_resumes_total", "Reads of the store that broke off, by what became of them.", "outcome")?;
+            let resumes = family(
+                "vidgate_upstream_resumes_total",
+                "Reads of the store that broke off, by what became of them.",
+                "outcome",
+            )?;
             Ok(Self {
                 upstream_bytes: counter("vidgate_upstream_bytes_total", "Bytes that the store sent.")?,
                 resumes: Resumes {

@@ -56,11 +56,11 @@ impl Cached {
         shared: &Shared,
         id: &ObjectId,
         ask: &Ask,
-        landing: Option<Landing>,
+        landing: Option<&Landing>,
     ) -> Result<Got, Error> {
         let block_id = BlockId::at(self.object, ask.at);
         let is_left_here = self.lease == Some(block_id);
-        match &landing {
+        match landing {
             Some(Landing::Block(landed, block)) if *landed == block_id => {
                 drop(is_left_here.then(|| self.pause(source, shared)));
                 let slice = self.cut(block, block_id, ask);
@@ -83,13 +83,13 @@ impl Cached {
         }
         let fill = shared.take_fill(block_id);
         if fill.is_none()
-            && let Some(block) = self.from_disk(source, shared, block_id)
+            && let Some(block) = self.look_on_disk(source, shared, block_id)
         {
             lead.land(&Landing::Block(block_id, block.clone()));
             return Ok(self.hit(source, &block, block_id, ask));
         }
         // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves.
-        let Some(_turn) = source.turn(landing.as_ref()) else {
+        let Some(_turn) = source.turn(landing) else {
             if let Some(fill) = fill {
                 self.leave(source, shared, block_id, fill);
             }
@@ -146,7 +146,7 @@ impl Cached {
         Got::Slice(slice, false)
     }
 
-    fn from_disk(&self, source: &Source, shared: &Shared, block_id: BlockId) -> Option<Bytes> {
+    fn look_on_disk(&self, source: &Source, shared: &Shared, block_id: BlockId) -> Option<Bytes> {
         let range = block_id.range(self.object_size);
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         match shared.blocks.fetch(block_id, len, source.buffers.take()) {

@@ -210,10 +210,10 @@ impl Chunks {
             (Reader::Direct(direct), _) => {
                 let chunk_left = usize::try_from(self.chunk_len - at % self.chunk_len).unwrap_or(usize::MAX);
                 let ask = Ask { len_max: len_max.min(chunk_left).min(self.slice_len), ..ask };
-                direct.read(&self.source, &self.id, &ask, landing)
+                direct.read(&self.source, &self.id, &ask, landing.as_ref())
             }
             // Blocks are in memory whole, so a slice ends where its block does.
-            (Reader::Cached(cached), Some(shared)) => cached.read(&self.source, shared, &self.id, &ask, landing),
+            (Reader::Cached(cached), Some(shared)) => cached.read(&self.source, shared, &self.id, &ask, landing.as_ref()),
             (Reader::Cached(_), None) => Err(ErrorKind::Internal.into()),
         };
         if let Ok(Got::Slice(slice, is_end)) = &got {

@@ -17,17 +17,11 @@ pub(crate) struct Direct {
 
 impl Direct {
     /// The next slice, and whether it ends its span. `landing` is what this stream waited for.
-    pub(crate) fn read(
-        &mut self,
-        source: &Source,
-        id: &ObjectId,
-        ask: &Ask,
-        landing: Option<Landing>,
-    ) -> Result<Got, Error> {
+    pub(crate) fn read(&mut self, source: &Source, id: &ObjectId, ask: &Ask, landing: Option<&Landing>) -> Result<Got, Error> {
         if let Some(Landing::Failed(kind)) = landing {
-            return Err(Landing::failure(kind));
+            return Err(Landing::failure(*kind));
         }
-        let Some(_turn) = source.turn(landing.as_ref()) else { return Ok(Got::Join(Wait::Turn)) };
+        let Some(_turn) = source.turn(landing) else { return Ok(Got::Join(Wait::Turn)) };
         // Taken out: a read that failed is not read from again.
         let mut span = match self.span.take() {
             Some(span) => span,

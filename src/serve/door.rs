@@ -185,13 +185,11 @@ impl Door {
             Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
             Some(Waiting::Room(stream)) => self.work.submit_resumed(stream),
             // It asked for no event but the one that the viewer is gone.
-            Some(Waiting::Pace(stream)) => self.work.submit_end(stream),
             Some(Waiting::Block(stream)) if stream.has_landed() => self.work.submit_stream(stream),
-            Some(Waiting::Block(stream)) => self.work.submit_end(stream),
+            Some(Waiting::Pace(stream) | Waiting::Block(stream)) => self.work.submit_end(stream),
             Some(Waiting::Asked(asked)) if asked.has_landed() => self.work.submit_asked(asked),
-            Some(Waiting::Asked(_)) => {}
             Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
-            Some(Waiting::Handover(..)) | None => {}
+            Some(Waiting::Handover(..) | Waiting::Asked(_)) | None => {}
         }
     }
 

@@ -16,13 +16,13 @@ use crate::http::forwarded;
 use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
+use crate::metrics::TEXT_TYPE;
 use crate::object::{ETag, ObjectKey, content_type_of};
 use crate::serve::chunks::{Chunks, First};
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
 use crate::serve::quota::{Permit, Quota};
 use crate::serve::source::{Looked, Source};
-use crate::metrics::TEXT_TYPE;
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -48,14 +48,14 @@ pub(crate) struct Answer {
 /// What comes of a request.
 pub(crate) enum Outcome {
     /// Its answer.
-    Answer(Answer),
+    Answer(Box<Answer>),
     /// Nothing before another request has fetched this.
     Join(Wait),
 }
 
 impl From<Response> for Outcome {
     fn from(response: Response) -> Self {
-        Self::Answer(response.into())
+        Self::Answer(Box::new(response.into()))
     }
 }
 
@@ -71,8 +71,8 @@ impl Handler {
     pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>) -> Outcome {
         match self.route(request, peer, landing) {
             Ok(Outcome::Join(wait)) => Outcome::Join(wait),
-            Ok(Outcome::Answer(answer)) => Outcome::Answer(self.complete(request, answer)),
-            Err(error) => Outcome::Answer(self.refuse(request, &error)),
+            Ok(Outcome::Answer(answer)) => Outcome::Answer(Box::new(self.complete(request, *answer))),
+            Err(error) => Outcome::Answer(Box::new(self.refuse(request, &error))),
         }
     }
 
@@ -162,7 +162,7 @@ impl Handler {
             }
             match chunks.first() {
                 Ok(First::Slice(slice)) => {
-                    return Ok(Outcome::Answer(Answer { response, slice, chunks: Some(chunks), permit }));
+                    return Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit })));
                 }
                 Ok(First::Join(wait)) => return Ok(Outcome::Join(wait)),
                 Err(error) if error.kind() == ErrorKind::Changed => {

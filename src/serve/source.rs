@@ -100,11 +100,11 @@ impl Source {
     }
 
     /// The right to ask the store: the one that was waited for, or one that is free.
-    pub(crate) fn turn(&self, landing: Option<&Landing>) -> Option<Option<Arc<Turn>>> {
+    pub(crate) fn turn(&self, landing: Option<&Landing>) -> Option<Arc<Turn>> {
         match (&self.turns, landing) {
-            (None, _) => Some(None),
-            (Some(_), Some(Landing::Turn(turn))) => Some(Some(Arc::clone(turn))),
-            (Some(turns), _) => turns.take().map(Some),
+            (None, _) => Some(Arc::new(Turn::without_end())),
+            (Some(_), Some(Landing::Turn(turn))) => Some(Arc::clone(turn)),
+            (Some(turns), _) => turns.take(),
         }
     }
 
@@ -133,7 +133,7 @@ impl Source {
     pub(crate) fn metrics_text(&self) -> Result<Vec<u8>, Error> {
         let blocks = self.shared.as_ref().map(|shared| &shared.blocks);
         let len = blocks.map_or(0, |blocks| blocks.ram_len() + blocks.disk_len());
-        self.metrics.text(len, blocks.map_or(0, |blocks| blocks.evictions()))
+        self.metrics.text(len, blocks.map_or(0, Blocks::evictions))
     }
 
     /// Opens a read of this part of an object.

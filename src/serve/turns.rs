@@ -26,7 +26,7 @@ struct State {
 
 /// The right to one read. Dropped, it goes to the next who waits.
 pub(crate) struct Turn {
-    /// `None` once it was given back.
+    /// `None` where nobody waits for it.
     turns: Option<Arc<Turns>>,
 }
 
@@ -84,6 +84,13 @@ impl Turns {
                 turn.turns = None;
             }
         }
+    }
+}
+
+impl Turn {
+    /// Of those that there are enough of.
+    pub(crate) fn without_end() -> Self {
+        Self { turns: None }
     }
 }
 

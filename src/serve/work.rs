@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::error::{Error, ErrorKind};
 use crate::http::response::Persistence;
 use crate::http::route;
-use crate::error::{Error, ErrorKind};
 use crate::serve::connection::Connection;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::handler::{Answer, Handler, Outcome};
@@ -130,7 +130,7 @@ impl Work {
                 self.send(*asked, answer);
             }
             None => match self.handler.answer(&asked.request, peer, landing) {
-                Outcome::Answer(answer) => self.send(*asked, answer),
+                Outcome::Answer(answer) => self.send(*asked, *answer),
                 Outcome::Join(wait) => self.join_asked(asked, &wait),
             },
         }

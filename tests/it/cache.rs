@@ -102,8 +102,8 @@ fn a_viewer_at_the_pace_of_a_film_pulls_little_more_than_it_takes() {
         client.ask("GET", "/media/film.mp4", &[]);
         assert_eq!(client.head().status, 200);
         let (started, mut taken) = (Instant::now(), 0);
-        wait_for("the viewer to have watched for its time", Duration::from_secs(120), || {
-            let due = started.elapsed().as_millis() as u64 * PACE / 1000;
+        wait_for("the viewer to have watched for its time", Duration::from_mins(2), || {
+            let due = u64::try_from(started.elapsed().as_millis()).unwrap() * PACE / 1000;
             if due > taken {
                 let len = usize::try_from(due - taken).unwrap();
                 let at = usize::try_from(taken).unwrap();
@@ -148,7 +148,7 @@ fn what_is_on_disk_is_served_after_a_restart_and_without_the_store() {
     };
     let server = serve(&config, with_disk);
     // More than once, for a disk that is slower than the store is not waited for.
-    wait_for("the film to be on disk", Duration::from_secs(60), || {
+    wait_for("the film to be on disk", Duration::from_mins(1), || {
         watch(&server, &bytes);
         (metric(server.addr(), "vidgate_cache_bytes") >= bytes.len() as u64 + 3 * MIB).then_some(())
     });

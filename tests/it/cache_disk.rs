@@ -14,7 +14,7 @@ use crate::support::{metric, pattern, wait_for};
 const MIB: usize = 1 << 20;
 
 /// Longer than anything here takes, and shorter than a test may hang.
-const SOON: Duration = Duration::from_secs(60);
+const SOON: Duration = Duration::from_mins(1);
 
 struct Film {
     _bucket: TestBucket,

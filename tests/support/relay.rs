@@ -89,7 +89,8 @@ impl Relay {
 
     /// The store is back.
     pub(crate) fn go_on(&self) {
-        let listener = super::wait_for("the port to be free again", Duration::from_secs(5), || TcpListener::bind(self.addr).ok());
+        let listener =
+            super::wait_for("the port to be free again", Duration::from_secs(5), || TcpListener::bind(self.addr).ok());
         self.shared.lock().is_listening = true;
         listen(listener, &self.shared);
     }

@@ -96,13 +96,11 @@ impl DiskCache {
     /// Reads the block of this length into `buffer`, which comes back empty where it cannot be had.
     pub(super) fn read(&self, id: BlockId, len: usize, mut buffer: Vec<u8>) -> Result<Vec<u8>, Vec<u8>> {
         buffer.clear();
-        match self.shared.read(id, len, &mut buffer) {
-            Ok(()) => Ok(buffer),
-            Err(_) => {
-                buffer.clear();
-                Err(buffer)
-            }
+        if self.shared.read(id, len, &mut buffer).is_ok() {
+            return Ok(buffer);
         }
+        buffer.clear();
+        Err(buffer)
     }
 
     /// Queues the block to be written, unless it is there or too many wait.

@@ -94,8 +94,7 @@ fn the_budget_is_kept_over_restarts_and_by_two_at_once() {
 fn a_file_that_is_damaged_cut_short_too_long_or_another_is_a_miss_and_removed() {
     let _alone = alone();
     let folder = tempfile::tempdir().unwrap();
-    type Damage = fn(&mut Vec<u8>);
-    let damages: [Damage; 7] = [
+    let damages: [fn(&mut Vec<u8>); 7] = [
         |file| file.truncate(0),
         |file| file.truncate(10),
         |file| file.truncate(file::HEADER_LEN),
