@@ -4,6 +4,7 @@
 //! Not in scope: what a client is answered (`http`), and when and how much is read (`serve`).
 
 pub(crate) mod blocks;
+pub mod credentials;
 mod directory;
 mod meta;
 mod s3;
@@ -11,6 +12,7 @@ mod s3;
 use std::ops::Range;
 use std::time::SystemTime;
 
+pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
 pub use meta::{MetaConfig, Metadata, RedisUrl};
 pub use s3::{Addressing, Limits, S3, S3Config};
