@@ -21,6 +21,7 @@ use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use vidgate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting, Sources};
+use vidgate::store::credentials::read_small_file;
 use vidgate::{Server, Vitals, logging};
 
 /// How often it is looked whether the server still works.
@@ -66,6 +67,7 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Con
         dotenv: fs::read(DOTENV_PATH),
         is_terminal: io::stderr().is_terminal(),
         is_directory: Path::is_dir,
+        read_file: read_small_file,
     };
     Config::from_sources(sources).map_err(Stop::Config)
 }

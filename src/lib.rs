@@ -60,7 +60,8 @@
 //! - [`Vitals`]: what [`Server::vitals`] gives; [`check`](Vitals::check) says whether the server still works.
 //! - [`Config`]: all settings. [`Config::default`] for embedding, [`Config::from_sources`] for flags, environment and `.env`;
 //!   [`config::SETTINGS`] is the table of them.
-//! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`].
+//! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`]. [`store::credentials`]: who asks
+//!   the bucket.
 //! - [`Error`] and [`ErrorKind`]: what goes wrong, on whose side, and the status that answers it.
 //! - [`object`]: keys, entity tags, versions. [`http`]: the decisions of HTTP as pure functions. [`web`]: the two pages.
 //! - [`logging`]: log lines on standard error. A program that has a logger for the `log` crate need not call it.

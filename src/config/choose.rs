@@ -4,22 +4,28 @@
 
 use std::path::{Path, PathBuf};
 
-use super::StoreConfig;
 use super::draft::Draft;
 use super::errors::Problem;
 use super::sources::Layers;
 use super::table::{DIR_DEFAULT, REGION_DEFAULT};
+use super::{StoreConfig, credentials};
 use crate::store::S3Config;
+use crate::store::credentials::Read;
 
 /// Chooses the store. The problems are of what is missing or contradicts; a value that could not be read has been told
 /// already and is not missed again, so an error may come without a problem.
-pub(super) fn store(layers: &Layers, draft: &Draft, is_directory: fn(&Path) -> bool) -> Result<StoreConfig, Vec<Problem>> {
+pub(super) fn store(
+    layers: &Layers,
+    draft: &Draft,
+    is_directory: fn(&Path) -> bool,
+    read: Read,
+) -> Result<StoreConfig, Vec<Problem>> {
     match (layers.find_named("AWS_BUCKET_NAME"), layers.find_named("VIDGATE_DIR")) {
         (Some(bucket), Some(dir)) => {
             let name = format!("{} and {}", bucket.told, dir.told);
             Err(vec![Problem::new(name, "both are set; expected a bucket or a directory, not both")])
         }
-        (Some(_), None) => s3(layers, draft).map(StoreConfig::S3),
+        (Some(_), None) => s3(layers, draft, read).map(StoreConfig::S3),
         (None, Some(found)) => match &draft.dir {
             Some(dir) if is_directory(dir) => Ok(StoreConfig::Directory(dir.clone())),
             Some(_) => Err(vec![found.problem("expected a directory that exists")]),
@@ -33,31 +39,32 @@ pub(super) fn store(layers: &Layers, draft: &Draft, is_directory: fn(&Path) -> b
     }
 }
 
-/// What a bucket needs: both keys, and a region or an endpoint.
-fn s3(layers: &Layers, draft: &Draft) -> Result<S3Config, Vec<Problem>> {
+/// What a bucket needs: credentials, or where they come from, and a region or an endpoint.
+fn s3(layers: &Layers, draft: &Draft, read: Read) -> Result<S3Config, Vec<Problem>> {
+    let is_own = layers.find_named("AWS_ENDPOINT_URL_S3").is_some();
+    let is_region_set = layers.find_named("AWS_REGION").is_some();
+    let look = credentials::look(layers, draft, read, !is_own && !is_region_set);
     let mut problems = Vec::new();
-    let mut need = |name: &str, why: &str| {
-        if layers.find_named(name).is_none() {
-            problems.push(Problem::new(name, format!("not set; {why}")));
-        }
-    };
-    if layers.find_named("AWS_ENDPOINT_URL_S3").is_none() {
-        need("AWS_REGION", "expected the region of the bucket, or AWS_ENDPOINT_URL_S3 for a store other than AWS");
+    let region = draft.region.clone().or_else(|| look.region());
+    // A profile that could not be read has been told, and might have had a region.
+    if !is_own && !is_region_set && region.is_none() && look.is_readable() {
+        let what = "not set; expected the region of the bucket, or AWS_ENDPOINT_URL_S3 for a store other than AWS";
+        problems.push(Problem::new("AWS_REGION", what));
     }
-    need("AWS_ACCESS_KEY_ID", "expected the access key of the bucket");
-    need("AWS_SECRET_ACCESS_KEY", "expected the secret of the access key");
-    let region = draft.region.clone().unwrap_or_else(|| REGION_DEFAULT.to_owned());
-    match (&draft.bucket, &draft.access_key_id, &draft.secret_access_key) {
-        (Some(bucket), Some(access_key_id), Some(secret_access_key)) if problems.is_empty() => checked(S3Config {
+    let region = region.unwrap_or_else(|| REGION_DEFAULT.to_owned());
+    let credentials = credentials::choose(layers, draft, read, look, &region);
+    match (&draft.bucket, credentials) {
+        (Some(bucket), Ok(credentials)) if problems.is_empty() => checked(S3Config {
             bucket: bucket.clone(),
             region,
             endpoint: draft.endpoint.clone(),
             addressing: draft.addressing,
-            access_key_id: access_key_id.clone(),
-            secret_access_key: secret_access_key.clone(),
-            session_token: draft.session_token.clone(),
+            credentials,
         }),
-        _ => Err(problems),
+        (_, credentials) => {
+            problems.extend(credentials.err().into_iter().flatten());
+            Err(problems)
+        }
     }
 }
 

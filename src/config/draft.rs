@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use log::LevelFilter;
 
+use super::credentials::CredentialsDraft;
 use super::table::{DIR_DEFAULT, Preset, SETTINGS};
 use super::{Config, CorsOrigins, LogFormat, StoreConfig};
 use crate::serve::Resume;
@@ -21,9 +22,7 @@ pub(super) struct Draft {
     pub(super) region: Option<String>,
     pub(super) endpoint: Option<String>,
     pub(super) addressing: Addressing,
-    pub(super) access_key_id: Option<String>,
-    pub(super) secret_access_key: Option<String>,
-    pub(super) session_token: Option<String>,
+    pub(super) credentials: CredentialsDraft,
 }
 
 impl Draft {
@@ -74,9 +73,7 @@ impl Draft {
             region: None,
             endpoint: None,
             addressing: Addressing::Auto,
-            access_key_id: None,
-            secret_access_key: None,
-            session_token: None,
+            credentials: CredentialsDraft::default(),
         }
     }
 }

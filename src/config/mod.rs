@@ -6,13 +6,14 @@
 //! .env ──┘      └─> unknown names        └─> bad values            └─> contradictions ──> ConfigErrors, all at once
 //! ```
 //!
-//! In scope: what can be set, how, and what is wrong with it. Not in scope: reading the environment and the file (the binary
-//! does), and whether the store can be reached.
+//! In scope: what can be set, how, and what is wrong with it. Not in scope: reading the environment and files (the binary does, or
+//! says how), and whether the store can be reached.
 //!
 //! A flag goes before the environment, that before `.env`, that before the default. An empty value in the environment or in
 //! `.env` counts as unset.
 
 mod choose;
+mod credentials;
 mod dotenv;
 mod draft;
 mod errors;
@@ -121,7 +122,7 @@ impl Config {
     /// Everything that is wrong, at once: values that cannot be read, what is missing for the chosen store, `VIDGATE_*`
     /// variables that do not exist, lines of `.env` that are broken. Secrets are not shown.
     pub fn from_sources(sources: Sources) -> Result<Self, ConfigErrors> {
-        let Sources { flags, environment, dotenv, is_terminal, is_directory } = sources;
+        let Sources { flags, environment, dotenv, is_terminal, is_directory, read_file } = sources;
         let (layers, mut problems) = Layers::new(flags, environment, dotenv);
         let mut draft = Draft::new(if is_terminal { LogFormat::Text } else { LogFormat::Json });
         let has_bucket = layers.find_named("AWS_BUCKET_NAME").is_some();
@@ -137,7 +138,7 @@ impl Config {
             };
             problems.extend(result.err());
         }
-        match choose::store(&layers, &draft, is_directory) {
+        match choose::store(&layers, &draft, is_directory, read_file) {
             Ok(store) => draft.config.store = store,
             Err(more) => problems.extend(more),
         }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::CorsOrigins;
-use crate::store::RedisUrl;
+use crate::store::{RedisUrl, credentials};
 
 /// A value, or what was expected instead: a phrase that continues "expected ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -134,6 +134,41 @@ pub(super) fn region(text: &str) -> Parsed<String> {
 pub(super) fn credential(text: &str) -> Parsed<String> {
     let is_credential = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
     if is_credential { Ok(text.to_owned()) } else { Err("visible ASCII characters without spaces".to_owned()) }
+}
+
+/// The name of a profile: one line.
+pub(super) fn profile(text: &str) -> Parsed<String> {
+    let is_profile = (1..=256).contains(&text.len()) && !text.chars().any(char::is_control);
+    if is_profile { Ok(text.to_owned()) } else { Err("the name of a profile".to_owned()) }
+}
+
+/// The path of a file. Whether it exists is asked later.
+pub(super) fn file(text: &str) -> Parsed<PathBuf> {
+    if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
+}
+
+/// The name of a role.
+pub(super) fn role_arn(text: &str) -> Parsed<String> {
+    let wanted = || "the name of a role, such as arn:aws:iam::123456789012:role/vidgate".to_owned();
+    if credentials::is_role_arn(text) { Ok(text.to_owned()) } else { Err(wanted()) }
+}
+
+/// The name of a session of a role.
+pub(super) fn session_name(text: &str) -> Parsed<String> {
+    let wanted = || "2 to 64 letters, digits or _+=,.@-".to_owned();
+    if credentials::is_session_name(text) { Ok(text.to_owned()) } else { Err(wanted()) }
+}
+
+/// What goes into a field of a request: visible ASCII, and spaces between.
+pub(super) fn field(text: &str) -> Parsed<String> {
+    let is_legal = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+    let is_field = !text.is_empty() && text.trim() == text && text.bytes().all(is_legal);
+    if is_field { Ok(text.to_owned()) } else { Err("visible ASCII characters".to_owned()) }
+}
+
+/// Yes or no, as AWS spells it.
+pub(super) fn truth(text: &str) -> Parsed<bool> {
+    one_of(text, &[("true", true), ("false", false)])
 }
 
 /// The address of an S3 service: scheme, host, optional port, optional path.

@@ -26,10 +26,12 @@ pub struct Sources {
     pub is_terminal: bool,
     /// Says whether a path is a directory.
     pub is_directory: fn(&Path) -> bool,
+    /// Reads a small file: [`crate::store::credentials::read_small_file`].
+    pub read_file: fn(&Path) -> io::Result<Vec<u8>>,
 }
 
 /// The three layers that can set something, the stronger first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Layer {
     Flag,
     Environment,
@@ -122,6 +124,17 @@ impl Layers {
     /// The same by the setting's name.
     pub(super) fn find_named(&self, name: &str) -> Option<Found<'_>> {
         SETTINGS.iter().find(|setting| setting.name() == name).and_then(|setting| self.find(setting))
+    }
+
+    /// The home directory, which is no setting.
+    pub(super) fn home(&self) -> Option<&OsString> {
+        self.environment.get("HOME").filter(|home| !home.is_empty())
+    }
+
+    /// Whether a setting is read from this one of its variables.
+    pub(super) fn is_found_as(&self, name: &str, variable: &str) -> bool {
+        let told = |found: Found<'_>| found.told == variable || found.told == told(Layer::Dotenv, variable);
+        self.find_named(name).is_some_and(told)
     }
 }
 

@@ -11,6 +11,7 @@ use super::LogFormat;
 use super::draft::Draft;
 use super::parse::{self, Parsed};
 use crate::store::Addressing;
+use crate::store::credentials::{ContainerConfig, ENDPOINT_V4, ENDPOINT_V6};
 
 /// One setting.
 pub struct Setting {
@@ -77,6 +78,7 @@ pub(super) const REGION_DEFAULT: &str = "us-east-1";
 
 const LISTENING: &str = "Listening";
 const STORE: &str = "Store";
+const CREDENTIALS: &str = "Credentials";
 const STREAMING: &str = "Streaming";
 const CACHE: &str = "Cache";
 const LIMITS: &str = "Limits";
@@ -138,7 +140,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         variables: &["AWS_REGION", "AWS_DEFAULT_REGION"],
         flag: "region",
-        preset: Preset::Words("us-east-1 where an endpoint is set"),
+        preset: Preset::Words("that of the profile, else us-east-1 where an endpoint is set"),
         value_name: "NAME",
         help: "Region of the bucket",
         scope: Scope::WithBucket,
@@ -151,9 +153,10 @@ pub const SETTINGS: &[Setting] = &[
         flag: "access-key-id",
         value_name: "ID",
         help: "Access key of the bucket",
+        heading: CREDENTIALS,
         secrecy: Secrecy::Secret,
         scope: Scope::WithBucket,
-        read: |draft, text| parse::credential(text).map(|id| draft.access_key_id = Some(id)),
+        read: |draft, text| parse::credential(text).map(|id| draft.credentials.access_key_id = Some(id)),
         ..ROW
     },
     Setting {
@@ -161,9 +164,10 @@ pub const SETTINGS: &[Setting] = &[
         flag: "secret-access-key",
         value_name: "SECRET",
         help: "Secret of that key; as a flag, every user of this machine can read it",
+        heading: CREDENTIALS,
         secrecy: Secrecy::Secret,
         scope: Scope::WithBucket,
-        read: |draft, text| parse::credential(text).map(|secret| draft.secret_access_key = Some(secret)),
+        read: |draft, text| parse::credential(text).map(|secret| draft.credentials.secret_access_key = Some(secret)),
         ..ROW
     },
     Setting {
@@ -171,9 +175,164 @@ pub const SETTINGS: &[Setting] = &[
         flag: "session-token",
         value_name: "TOKEN",
         help: "Session token of temporary credentials",
+        heading: CREDENTIALS,
         secrecy: Secrecy::Secret,
         scope: Scope::WithBucket,
-        read: |draft, text| parse::credential(text).map(|token| draft.session_token = Some(token)),
+        read: |draft, text| parse::credential(text).map(|token| draft.credentials.session_token = Some(token)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_PROFILE"],
+        flag: "profile",
+        preset: Preset::Words("default"),
+        value_name: "NAME",
+        help: "Profile in the shared files of AWS tools",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::profile(text).map(|name| draft.credentials.profile = Some(name)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_SHARED_CREDENTIALS_FILE"],
+        flag: "shared-credentials-file",
+        preset: Preset::Words("~/.aws/credentials"),
+        value_name: "PATH",
+        help: "File with the credentials of profiles",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::file(text).map(|path| draft.credentials.credentials_file = Some(path)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_CONFIG_FILE"],
+        flag: "aws-config-file",
+        preset: Preset::Words("~/.aws/config"),
+        value_name: "PATH",
+        help: "File with the other settings of profiles",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::file(text).map(|path| draft.credentials.config_file = Some(path)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_ROLE_ARN"],
+        flag: "role-arn",
+        value_name: "ARN",
+        help: "Role to take with a web identity token",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::role_arn(text).map(|arn| draft.credentials.role_arn = Some(arn)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_WEB_IDENTITY_TOKEN_FILE"],
+        flag: "web-identity-token-file",
+        value_name: "PATH",
+        help: "File with the token for that role, as EKS mounts it",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::file(text).map(|path| draft.credentials.web_identity_token_file = Some(path)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_ROLE_SESSION_NAME"],
+        flag: "role-session-name",
+        preset: Preset::Words("vidgate"),
+        value_name: "NAME",
+        help: "Name of the session, for the log of the role's owner",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::session_name(text).map(|name| draft.credentials.session_name = Some(name)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_ENDPOINT_URL_STS"],
+        flag: "sts-endpoint-url",
+        preset: Preset::Words("that of AWS_ENDPOINT_URL, else AWS in the region"),
+        value_name: "URL",
+        help: "Address of another token service",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::endpoint(text).map(|url| draft.credentials.sts_endpoint = Some(url)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_CONTAINER_CREDENTIALS_RELATIVE_URI"],
+        flag: "container-relative-uri",
+        value_name: "PATH",
+        help: "Path of the container's credentials, as ECS sets it",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| {
+            ContainerConfig::relative(text).map(|container| draft.credentials.container_relative = Some(container))
+        },
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_CONTAINER_CREDENTIALS_FULL_URI"],
+        flag: "container-full-uri",
+        value_name: "URL",
+        help: "Address of the container's credentials, as EKS pod identity sets it",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| ContainerConfig::full(text).map(|container| draft.credentials.container_full = Some(container)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_CONTAINER_AUTHORIZATION_TOKEN"],
+        flag: "container-token",
+        value_name: "TOKEN",
+        help: "What that address wants to see",
+        heading: CREDENTIALS,
+        secrecy: Secrecy::Secret,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::field(text).map(|token| draft.credentials.container_token = Some(token)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"],
+        flag: "container-token-file",
+        value_name: "PATH",
+        help: "File with it, read each time",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::file(text).map(|path| draft.credentials.container_token_file = Some(path)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_EC2_METADATA_DISABLED"],
+        flag: "ec2-metadata-disabled",
+        preset: Preset::Text("false"),
+        value_name: "BOOL",
+        help: "Whether EC2's metadata service is never asked: true or false",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::truth(text).map(|is_disabled| draft.credentials.is_metadata_disabled = is_disabled),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_EC2_METADATA_SERVICE_ENDPOINT"],
+        flag: "ec2-metadata-endpoint",
+        preset: Preset::Words("by the mode"),
+        value_name: "URL",
+        help: "Address of EC2's metadata service",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| parse::endpoint(text).map(|url| draft.credentials.metadata_endpoint = Some(url)),
+        ..ROW
+    },
+    Setting {
+        variables: &["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"],
+        flag: "ec2-metadata-mode",
+        preset: Preset::Text("IPv4"),
+        value_name: "MODE",
+        help: "Which of its own addresses: IPv4 or IPv6",
+        heading: CREDENTIALS,
+        scope: Scope::WithBucket,
+        read: |draft, text| {
+            let modes = [("IPv4", ENDPOINT_V4), ("IPv6", ENDPOINT_V6)];
+            parse::one_of(text, &modes).map(|endpoint| draft.credentials.metadata_mode_endpoint = endpoint)
+        },
         ..ROW
     },
     Setting {
@@ -430,6 +589,6 @@ mod tests {
             other => panic!("{name} has {other:?}"),
         };
         assert!(words("VIDGATE_DIR").starts_with(DIR_DEFAULT));
-        assert!(words("AWS_REGION").starts_with(REGION_DEFAULT));
+        assert!(words("AWS_REGION").contains(REGION_DEFAULT));
     }
 }

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rusty_s3::{Bucket, Credentials, S3Action};
+use ureq::Body;
+use ureq::http::Response;
 
 pub use config::{Addressing, S3Config};
 pub use wire::Limits;
@@ -25,6 +27,7 @@ pub use wire::Limits;
 use self::reply::Request;
 use self::span::BodySpan;
 use self::wire::Wire;
+use super::credentials::Provider;
 use super::{ListPage, ListQuery, Span, Store};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
@@ -41,7 +44,7 @@ const BUCKET_PROOF_LIFETIME: Duration = Duration::from_mins(1);
 pub struct S3 {
     wire: Wire,
     bucket: Bucket,
-    credentials: Credentials,
+    credentials: Provider,
     /// When this was built; the beginning of the clock of `proof_ms`.
     built: Instant,
     /// When the bucket was last known to exist, in milliseconds since `built`, plus one; 0 for never.
@@ -49,7 +52,7 @@ pub struct S3 {
 }
 
 impl S3 {
-    /// Prepares to read this bucket. Nothing is sent yet.
+    /// Prepares to read this bucket. Nothing is sent yet, and no source of credentials is asked.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] where the endpoint is not an `http` or `https` URL, or the name of the bucket, or the two together,
@@ -64,7 +67,7 @@ impl S3 {
     /// As [`S3::new`].
     pub fn with_limits(config: S3Config, limits: Limits) -> Result<Self, Error> {
         let bucket = config.bucket()?;
-        let credentials = config.into_credentials();
+        let credentials = Provider::new(config.credentials);
         let wire = Wire::new(limits);
         Ok(Self { wire, bucket, credentials, built: Instant::now(), proof_ms: AtomicU64::new(0) })
     }
@@ -77,6 +80,28 @@ impl S3 {
     /// Makes the URL of a request, with its signature in the query: a secret, until it expires.
     fn presign<'a>(action: &impl S3Action<'a>) -> String {
         action.sign(PRESIGN_LIFETIME).into()
+    }
+
+    /// Sends what `sign` makes, with good credentials. Where the store refuses these, and there are others by now, once more with
+    /// them: keys that were replaced cost the viewer nothing.
+    fn ask(
+        &self,
+        request: &Request,
+        fields: &[(&str, &str)],
+        sign: impl Fn(&Credentials) -> String,
+    ) -> Result<Response<Body>, Error> {
+        let send = |credentials: &Credentials| self.wire.send(request, &sign(credentials), fields);
+        let lease = self.credentials.current()?;
+        let response = send(lease.credentials())?;
+        if !self.credentials.is_renewable() || !reply::may_doubt(response.status()) {
+            return Ok(response);
+        }
+        let (head, body) = self.wire.split(response);
+        let renewed = reply::doubt(head.status, &head.headers, &body).and_then(|doubt| self.credentials.renewed(&lease, doubt));
+        match renewed {
+            Some(lease) => send(lease.credentials()),
+            None => Ok(Response::from_parts(head, Body::builder().data(body))),
+        }
     }
 
     fn note_bucket_exists(&self) {
@@ -95,8 +120,7 @@ impl S3 {
             return Ok(());
         }
         let request = Request::new("HEAD", "the bucket", self.bucket.name());
-        let url = Self::presign(&self.bucket.head_bucket(Some(&self.credentials)));
-        let response = self.wire.head(&request, &url)?;
+        let response = self.ask(&request, &[], |credentials| Self::presign(&self.bucket.head_bucket(Some(credentials))))?;
         match response.status().as_u16() {
             // 403: it exists, but may not be listed, which is no reason not to read it.
             200 | 403 => {
@@ -112,8 +136,8 @@ impl S3 {
 impl Store for S3 {
     fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
         let request = Request::new("HEAD", "the object", key.as_str());
-        let url = Self::presign(&self.bucket.head_object(Some(&self.credentials), key.as_str()));
-        let response = self.wire.head(&request, &url)?;
+        let sign = |credentials: &Credentials| Self::presign(&self.bucket.head_object(Some(credentials), key.as_str()));
+        let response = self.ask(&request, &[], sign)?;
         match response.status().as_u16() {
             200 => {
                 let meta = reply::check_head(&request, response.headers(), key)?;
@@ -133,9 +157,9 @@ impl Store for S3 {
             return Err(Error::new(ErrorKind::Internal, format!("the range {range:?} of {:?} is empty", id.key)));
         }
         let request = Request::new("GET", "the object", id.key.as_str());
-        let url = Self::presign(&self.bucket.get_object(Some(&self.credentials), id.key.as_str()));
+        let sign = |credentials: &Credentials| Self::presign(&self.bucket.get_object(Some(credentials), id.key.as_str()));
         let range_text = format!("bytes={}-{}", range.start, range.end - 1);
-        let response = self.wire.get(&request, &url, &[("range", &range_text), ("if-match", id.etag.as_str())])?;
+        let response = self.ask(&request, &[("range", &range_text), ("if-match", id.etag.as_str())], sign)?;
         if response.status().as_u16() != 206 {
             return Err(self.wire.refuse(&request, response));
         }
@@ -149,16 +173,18 @@ impl Store for S3 {
             return Ok(ListPage::default());
         }
         let request = Request::new("LIST", "the bucket", self.bucket.name());
-        let mut action = self.bucket.list_objects_v2(Some(&self.credentials));
-        action.with_max_keys(query.limit);
-        if !query.prefix.is_empty() {
-            action.with_prefix(query.prefix.as_str());
-        }
-        if let Some(after) = query.after.as_deref().filter(|after| !after.is_empty()) {
-            action.with_start_after(after);
-        }
-        let url = Self::presign(&action);
-        let response = self.wire.get(&request, &url, &[])?;
+        let sign = |credentials: &Credentials| {
+            let mut action = self.bucket.list_objects_v2(Some(credentials));
+            action.with_max_keys(query.limit);
+            if !query.prefix.is_empty() {
+                action.with_prefix(query.prefix.as_str());
+            }
+            if let Some(after) = query.after.as_deref().filter(|after| !after.is_empty()) {
+                action.with_start_after(after);
+            }
+            Self::presign(&action)
+        };
+        let response = self.ask(&request, &[], sign)?;
         if response.status().as_u16() != 200 {
             return match self.wire.refuse(&request, response) {
                 // A prefix that this store cannot hold; a missing bucket is told apart from that.

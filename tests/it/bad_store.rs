@@ -8,6 +8,7 @@ use vidgate::store::{Limits, S3, S3Config};
 
 use crate::support::client::{Client, get};
 use crate::support::fake_s3::{FakeS3, Reply};
+use crate::support::keys;
 use crate::support::minio::minio;
 use crate::support::server::start;
 
@@ -121,10 +122,10 @@ fn a_store_that_is_not_there_and_one_that_does_not_know_us() {
     config.bucket = "no-such-bucket".into();
     check_minio(config, (502, "upstream_unavailable"));
     config = good.clone();
-    config.secret_access_key = "wrong".into();
+    config.credentials = keys(minio().user().0, "wrong", None);
     check_minio(config, (502, "upstream_forbidden"));
     config = good.clone();
-    config.access_key_id = "nobody".into();
+    config.credentials = keys("nobody", minio().user().1, None);
     check_minio(config, (502, "upstream_forbidden"));
     config = good.clone();
     config.endpoint = Some("http://127.0.0.1:1".into());

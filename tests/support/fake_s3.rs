@@ -7,6 +7,8 @@ use std::thread;
 
 use vidgate::store::{Addressing, S3Config};
 
+use super::keys;
+
 /// What the store does with a request.
 pub(crate) enum Reply {
     /// Sends this, and waits for the next request on the connection.
@@ -46,6 +48,7 @@ fn reply(head: &str, body: &[u8]) -> Vec<u8> {
 struct Seen {
     connection_count: usize,
     heads: Vec<String>,
+    bodies: Vec<String>,
     /// How many clients left while they waited for more.
     left_count: usize,
 }
@@ -76,16 +79,19 @@ impl FakeS3 {
         Self { port, seen }
     }
 
+    /// Its address.
+    pub(crate) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
     /// The settings of a bucket `films` in it.
     pub(crate) fn config(&self) -> S3Config {
         S3Config {
             bucket: "films".to_owned(),
             region: "us-east-1".to_owned(),
-            endpoint: Some(format!("http://127.0.0.1:{}", self.port)),
+            endpoint: Some(self.url()),
             addressing: Addressing::Auto,
-            access_key_id: "AKID".to_owned(),
-            secret_access_key: "the-secret".to_owned(),
-            session_token: Some("the-token".to_owned()),
+            credentials: keys("AKID", "the-secret", Some("the-token")),
         }
     }
 
@@ -103,13 +109,19 @@ impl FakeS3 {
     pub(crate) fn heads(&self) -> Vec<String> {
         self.seen.lock().expect("no panic").heads.clone()
     }
+
+    /// Their bodies, each empty where there was none.
+    pub(crate) fn bodies(&self) -> Vec<String> {
+        self.seen.lock().expect("no panic").bodies.clone()
+    }
 }
 
 fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, script: &dyn Fn(usize, &str) -> Reply) {
-    while let Some(head) = read_head(&mut stream) {
+    while let Some((head, body)) = read_request(&mut stream) {
         let number = {
             let mut seen = seen.lock().expect("no panic");
             seen.heads.push(head.clone());
+            seen.bodies.push(body);
             seen.heads.len() - 1
         };
         // Where the client is gone, there is nobody to tell.
@@ -132,8 +144,8 @@ fn serve(mut stream: TcpStream, seen: &Mutex<Seen>, script: &dyn Fn(usize, &str)
     }
 }
 
-/// Reads one head, byte by byte: what follows it is the next request's. Heads have no body here.
-fn read_head(stream: &mut TcpStream) -> Option<String> {
+/// Reads one head, byte by byte, and the body that it announces: what follows is the next request's.
+fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let mut head = Vec::new();
     let mut byte = [0];
     while !head.ends_with(b"\r\n\r\n") {
@@ -142,5 +154,9 @@ fn read_head(stream: &mut TcpStream) -> Option<String> {
         }
         head.push(byte[0]);
     }
-    String::from_utf8(head).ok()
+    let head = String::from_utf8(head).ok()?;
+    let field = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
+    let mut body = vec![0; field.map_or(Some(0), |len| len.trim().parse().ok())?];
+    stream.read_exact(&mut body).ok()?;
+    Some((head, String::from_utf8(body).ok()?))
 }

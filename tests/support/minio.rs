@@ -15,7 +15,7 @@ use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use ureq::Agent;
 use vidgate::store::{Addressing, S3, S3Config};
 
-use super::wait_for;
+use super::{keys, wait_for};
 
 /// Runs `$2` on the address `$3` with its data below `$1`, until the standard input ends; then removes `$1`. A Ctrl-C that is
 /// meant for the tests must not end the shell before its work is done.
@@ -93,15 +93,23 @@ impl Minio {
             region: REGION.to_owned(),
             endpoint: Some(self.endpoint.clone()),
             addressing: Addressing::Auto,
-            access_key_id: USER.to_owned(),
-            secret_access_key: self.password.clone(),
-            session_token: None,
+            credentials: keys(USER, &self.password, None),
         }
     }
 
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.endpoint.trim_start_matches("http://").parse().expect("an address")
+    }
+
+    /// Where it answers.
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The id and the secret of its one user.
+    pub(crate) fn user(&self) -> (&str, &str) {
+        (USER, &self.password)
     }
 
     /// A new, empty bucket.

@@ -11,6 +11,18 @@ pub(crate) mod server;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use vidgate::store::CredentialsConfig;
+use vidgate::store::credentials::Keys;
+
+/// Credentials that are what they are.
+pub(crate) fn keys(id: &str, secret: &str, token: Option<&str>) -> CredentialsConfig {
+    CredentialsConfig::Static(Keys {
+        access_key_id: id.to_owned(),
+        secret_access_key: secret.to_owned(),
+        session_token: token.map(str::to_owned),
+    })
+}
+
 /// Bytes in which each position can be told from its neighbours, and each `seed` from the others.
 pub(crate) fn pattern(seed: u64, len: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;

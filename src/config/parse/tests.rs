@@ -310,3 +310,30 @@ fn words() {
     assert_eq!(one_of("", &words), Err("one of path, virtual".to_owned()));
     assert_eq!(one_of("pat", &words), Err("one of path, virtual".to_owned()));
 }
+
+#[test]
+fn names_and_files_of_credentials() {
+    for good in ["default", "my films", "фильмы", &"p".repeat(256)] {
+        check(profile, good, Some(good.to_owned()));
+    }
+    for bad in ["", "a\nb", "a\0", &"p".repeat(257)] {
+        check(profile, bad, None);
+    }
+    check(file, "~/.aws/config", Some("~/.aws/config".into()));
+    check(file, "", None);
+    check(role_arn, "arn:aws:iam::123456789012:role/a", Some("arn:aws:iam::123456789012:role/a".to_owned()));
+    for bad in ["", "a b", "a\n", "ä", &"r".repeat(2049)] {
+        check(role_arn, bad, None);
+    }
+    check(session_name, "me@example.com", Some("me@example.com".to_owned()));
+    for bad in ["", "a", "a b", "a/b"] {
+        check(session_name, bad, None);
+    }
+    check(field, "Bearer a.b-c==", Some("Bearer a.b-c==".to_owned()));
+    for bad in ["", " ", " a", "a ", "a\r\nX: y", "ä"] {
+        check(field, bad, None);
+    }
+    for (text, want) in [("true", Some(true)), ("False", Some(false)), ("yes", None), ("1", None), ("", None)] {
+        check(truth, text, want);
+    }
+}

@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use rusty_s3::{Bucket, BucketError, Credentials, UrlStyle};
+use rusty_s3::{Bucket, BucketError, UrlStyle};
 
 use crate::error::{Error, ErrorKind};
+use crate::store::CredentialsConfig;
 
 /// The longest bucket name: 63 bytes today, 255 for the oldest buckets of us-east-1 (AWS, "Bucket naming rules").
 const BUCKET_LEN_MAX: usize = 255;
@@ -24,7 +25,7 @@ pub enum Addressing {
     Virtual,
 }
 
-/// Which bucket, and with which credentials. The session token and the secret are never shown by `Debug`.
+/// Which bucket, and whose credentials. No secret is shown by `Debug`.
 #[derive(Clone)]
 pub struct S3Config {
     /// The name of the bucket.
@@ -35,12 +36,8 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// Where the name of the bucket stands in a URL.
     pub addressing: Addressing,
-    /// The public half of the credentials.
-    pub access_key_id: String,
-    /// The secret half of the credentials.
-    pub secret_access_key: String,
-    /// The third part of temporary credentials.
-    pub session_token: Option<String>,
+    /// Where the credentials come from that requests are signed with.
+    pub credentials: CredentialsConfig,
 }
 
 impl S3Config {
@@ -82,14 +79,6 @@ impl S3Config {
     pub fn check(&self) -> Result<(), Error> {
         self.bucket().map(drop)
     }
-
-    /// The credentials that requests are signed with.
-    pub(super) fn into_credentials(self) -> Credentials {
-        match self.session_token.filter(|token| !token.is_empty()) {
-            Some(token) => Credentials::new_with_token(self.access_key_id, self.secret_access_key, token),
-            None => Credentials::new(self.access_key_id, self.secret_access_key),
-        }
-    }
 }
 
 /// The endpoint of AWS for a region; China is a partition of its own (AWS, "Amazon S3 endpoints and quotas").
@@ -100,15 +89,12 @@ fn aws_endpoint(region: &str) -> String {
 
 impl fmt::Debug for S3Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let redacted = "[redacted]";
         f.debug_struct("S3Config")
             .field("bucket", &self.bucket)
             .field("region", &self.region)
             .field("endpoint", &self.endpoint.as_deref().map(without_password))
             .field("addressing", &self.addressing)
-            .field("access_key_id", &self.access_key_id)
-            .field("secret_access_key", &redacted)
-            .field("session_token", &self.session_token.as_ref().map(|_| redacted))
+            .field("credentials", &self.credentials)
             .finish()
     }
 }
@@ -125,6 +111,7 @@ fn without_password(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::credentials::Keys;
 
     fn config(bucket: &str, region: &str, endpoint: Option<&str>, addressing: Addressing) -> S3Config {
         S3Config {
@@ -132,9 +119,11 @@ mod tests {
             region: region.to_owned(),
             endpoint: endpoint.map(str::to_owned),
             addressing,
-            access_key_id: "AKID".to_owned(),
-            secret_access_key: "the-secret".to_owned(),
-            session_token: Some("the-token".to_owned()),
+            credentials: CredentialsConfig::Static(Keys {
+                access_key_id: "AKID".to_owned(),
+                secret_access_key: "the-secret".to_owned(),
+                session_token: Some("the-token".to_owned()),
+            }),
         }
     }
 

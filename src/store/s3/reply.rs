@@ -9,12 +9,18 @@ use ureq::http::{HeaderMap, StatusCode};
 
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+use crate::store::credentials::Doubt;
 
 /// How much of what the store says in its own words is repeated, in characters.
 const QUOTE_LEN_MAX: usize = 200;
 
 /// What a store says of a name, or of the beginning of names, that it cannot hold.
 const UNSPEAKABLE: [&str; 3] = ["KeyTooLongError", "XMinioInvalidObjectName", "XMinioInvalidResourceName"];
+
+/// What a store says of credentials that are good no more, or not yet or never were (AWS, "Error responses"): others may be.
+/// MinIO calls the third one `InvalidTokenId`.
+const OF_CREDENTIALS: [&str; 5] =
+    ["ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "InvalidTokenId", "TokenRefreshRequired"];
 
 /// What was asked, for the details of errors: `GET of the object "a.mp4"`. It never holds a URL.
 #[derive(Clone, Debug)]
@@ -27,6 +33,11 @@ pub(super) struct Request {
 impl Request {
     pub(super) fn new(method: &'static str, what: &'static str, name: &str) -> Self {
         Self { method, what, name: name.to_owned() }
+    }
+
+    /// HEAD, GET, or LIST for a GET of the bucket.
+    pub(super) fn method(&self) -> &'static str {
+        self.method
     }
 
     /// The error for a reply that no store may send.
@@ -76,13 +87,32 @@ pub(super) fn check_span(request: &Request, fields: &HeaderMap, id: &ObjectId, r
     Ok(())
 }
 
+/// Whether a reply of this status may be about the credentials. S3 answers 400 where a token has expired.
+pub(super) fn may_doubt(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400 | 401 | 403)
+}
+
+/// Whether such a reply is about the credentials, as far as it says; `None` where it is about something else.
+pub(super) fn doubt(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Option<Doubt> {
+    match code_of(fields, body) {
+        _ if !may_doubt(status) => None,
+        Some(code) if OF_CREDENTIALS.contains(&code.as_str()) => Some(Doubt::Certain),
+        Some(_) => None,
+        None => Some(Doubt::Uncertain),
+    }
+}
+
+/// What the store calls an error. MinIO says it to HEAD too, in a field of its own.
+fn code_of(fields: &HeaderMap, body: &[u8]) -> Option<String> {
+    element(body, "Code").or_else(|| text(fields, "x-minio-error-code").map(|code| quote(code.as_bytes())))
+}
+
 /// The error for a status that is not the one hoped for. `body` is what the store says of it, or the beginning of that.
 pub(super) fn refuse(request: &Request, status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Error {
-    // MinIO says it to HEAD too, in a field of its own.
-    let code = element(body, "Code").or_else(|| text(fields, "x-minio-error-code").map(|code| quote(code.as_bytes())));
-    let code = code.unwrap_or_default();
+    let code = code_of(fields, body).unwrap_or_default();
     let kind = match status.as_u16() {
         401 | 403 => ErrorKind::UpstreamForbidden,
+        400 if OF_CREDENTIALS.contains(&code.as_str()) => ErrorKind::UpstreamForbidden,
         404 if code == "NoSuchBucket" || request.method == "LIST" => return missing_bucket(&request.name_of_bucket(body)),
         404 => ErrorKind::NotFound,
         // Names that MinIO cannot store, because its file system cannot: nothing of such a name can exist.

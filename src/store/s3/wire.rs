@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use ureq::http::Response;
+use ureq::http::response::Parts;
 use ureq::{Agent, Body, Error as UreqError};
 
 use super::reply::{self, Request};
@@ -86,26 +87,32 @@ impl Wire {
         Self { agent: config.new_agent() }
     }
 
-    /// Sends a HEAD request.
-    pub(super) fn head(&self, request: &Request, url: &str) -> Result<Response<Body>, Error> {
-        send(request, || self.agent.head(url).call())
-    }
-
-    /// Sends a GET request.
-    pub(super) fn get(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Body>, Error> {
-        send(request, || fields.iter().fold(self.agent.get(url), |get, (name, value)| get.header(*name, *value)).call())
+    /// Sends a request, HEAD or GET as it says.
+    pub(super) fn send(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Body>, Error> {
+        let prepared = || match request.method() {
+            "HEAD" => self.agent.head(url),
+            _ => self.agent.get(url),
+        };
+        send(request, || fields.iter().fold(prepared(), |get, (name, value)| get.header(*name, *value)).call())
     }
 
     /// Reads a reply that is no good to its end, or as much as is worth it, for what the store says of it.
     #[allow(clippy::unused_self)] // A reply is read by what sent its request.
     pub(super) fn refuse(&self, request: &Request, response: Response<Body>) -> Error {
+        let (head, text) = self.split(response);
+        reply::refuse(request, head.status, &head.headers, &text)
+    }
+
+    /// The head of a reply that is no good, and its body to the end, or as much as is worth it.
+    #[allow(clippy::unused_self)] // As above.
+    pub(super) fn split(&self, response: Response<Body>) -> (Parts, Vec<u8>) {
         use std::io::Read;
 
         let (head, body) = response.into_parts();
         let mut text = Vec::new();
         // Where the body breaks, what came of it is told, and the status is what counts.
         let _ = body.into_reader().take(ERROR_LEN_MAX).read_to_end(&mut text);
-        reply::refuse(request, head.status, &head.headers, &text)
+        (head, text)
     }
 
     /// Reads the body of a good reply as text, whole.

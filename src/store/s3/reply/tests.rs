@@ -177,3 +177,27 @@ fn a_listing_that_is_not_found_is_a_bucket_that_is_not_there() {
         (ErrorKind::UpstreamUnavailable, "the bucket \"films\" does not exist")
     );
 }
+
+#[test]
+fn what_is_said_of_credentials() {
+    #[track_caller]
+    fn check(status: u16, code: &str, want: Option<Doubt>) {
+        let status = StatusCode::from_u16(status).unwrap();
+        let body = if code.is_empty() { String::new() } else { format!("<Error><Code>{code}</Code></Error>") };
+        assert_eq!(doubt(status, &HeaderMap::new(), body.as_bytes()), want, "{status} {code}");
+        let field = [("x-minio-error-code", code)];
+        assert_eq!(doubt(status, &fields(&field[..usize::from(!code.is_empty())]), b""), want, "{status} {code} to HEAD");
+    }
+    for status in [400, 401, 403] {
+        for code in OF_CREDENTIALS {
+            check(status, code, Some(Doubt::Certain));
+        }
+        check(status, "AccessDenied", None);
+        check(status, "SignatureDoesNotMatch", None);
+        check(status, "", Some(Doubt::Uncertain));
+    }
+    for status in [200, 301, 404, 412, 500, 503] {
+        check(status, "ExpiredToken", None);
+        check(status, "", None);
+    }
+}
