@@ -10,6 +10,8 @@ mod cache_disk;
 mod cli;
 mod cli_serve;
 mod connections;
+mod credentials;
+mod credentials_s3;
 mod faults;
 mod hostile;
 mod limits;

@@ -2,6 +2,7 @@
 
 pub(crate) mod broken_store;
 pub(crate) mod client;
+pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;
 pub(crate) mod minio;
 pub(crate) mod process;
