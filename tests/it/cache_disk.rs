@@ -34,11 +34,12 @@ impl Film {
     fn with_environment<T>(&self, folder: &Path, more: &[(&str, &str)], start: impl FnOnce(&[(&str, &str)]) -> T) -> T {
         let config = &self.config;
         let endpoint = config.endpoint.clone().unwrap();
+        let (access_key_id, secret_access_key) = minio().login();
         let mut environment = vec![
             ("AWS_BUCKET_NAME", config.bucket.as_str()),
             ("AWS_ENDPOINT_URL_S3", endpoint.as_str()),
-            ("AWS_ACCESS_KEY_ID", config.access_key_id.as_str()),
-            ("AWS_SECRET_ACCESS_KEY", config.secret_access_key.as_str()),
+            ("AWS_ACCESS_KEY_ID", access_key_id),
+            ("AWS_SECRET_ACCESS_KEY", secret_access_key),
             ("VIDGATE_CACHE_DIR", folder.to_str().unwrap()),
             ("VIDGATE_CACHE_RAM", "1MiB"),
         ];
