@@ -102,6 +102,10 @@ pub(super) fn ttl(text: &str) -> Parsed<Duration> {
 
 /// The address of a Redis.
 pub(super) fn redis_url(text: &str) -> Parsed<RedisUrl> {
+    // Better said now than found out by a second server that knows nothing of the first.
+    if cfg!(not(feature = "redis")) {
+        return Err("no such setting: this program was built without its feature redis".to_owned());
+    }
     RedisUrl::parse(text)
 }
 

@@ -214,11 +214,14 @@ fn a_bucket_and_what_it_needs() {
     check_bad(&[BUCKET, &together].concat(), &[told]);
 }
 
+#[cfg(feature = "redis")]
 #[test]
 fn a_redis_goes_with_a_bucket_and_its_url_is_a_secret() {
     let with = |url| from_env(&[BUCKET, &[("REDIS_URL", url)]].concat()).unwrap().redis;
     assert_eq!(with("rediss://:hunter2@cache:6380/1").unwrap().address(), "cache:6380");
     assert_eq!(with(""), None);
+    let shown = format!("{:?}", with("redis://hunter1:hunter2@cache"));
+    assert!(shown.contains("cache") && !shown.contains("hunter"), "{shown}");
     for bad in ["hunter2", "redis://:hunter2@", "rediss://:hunter2@h/#insecure"] {
         let errors = from_env(&[BUCKET, &[("REDIS_URL", bad)]].concat()).unwrap_err().to_string();
         assert!(
@@ -231,6 +234,13 @@ fn a_redis_goes_with_a_bucket_and_its_url_is_a_secret() {
     let flags = BTreeMap::from([("redis-url", "redis://:hunter2@h".into())]);
     let errors = Config::from_sources(Sources { flags, ..nothing() }).unwrap_err().to_string();
     assert!(errors.contains("--redis-url = <redacted>: needs a bucket") && !errors.contains("hunter2"), "{errors}");
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn without_the_feature_a_redis_is_an_error() {
+    let told = "REDIS_URL = <redacted>: expected no such setting: this program was built without its feature redis";
+    check_bad(&[BUCKET, &[("REDIS_URL", "redis://:hunter2@h")]].concat(), &[told]);
 }
 
 #[test]
@@ -341,8 +351,7 @@ fn a_file_that_cannot_be_read_is_an_error() {
 
 #[test]
 fn debug_shows_no_secret() {
-    let config =
-        from_env(&[BUCKET, &[("AWS_SESSION_TOKEN", "hunter3"), ("REDIS_URL", "redis://hunter4:hunter5@h")]].concat()).unwrap();
+    let config = from_env(&[BUCKET, &[("AWS_SESSION_TOKEN", "hunter3")]].concat()).unwrap();
     let shown = format!("{config:?} {config:#?}");
     assert!(shown.contains("videos") && !shown.contains("hunter"), "{shown}");
 }

@@ -12,10 +12,13 @@
 
 mod clock;
 mod kept;
+mod local;
 mod memory;
 mod outage;
 mod record;
 mod redis_url;
+#[cfg_attr(not(feature = "redis"), path = "meta/without_redis.rs")]
+mod shared;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,19 +29,17 @@ pub use redis_url::RedisUrl;
 
 use self::clock::{Clock, Now};
 use self::kept::Kept;
+use self::local::{Local, USABLE_MAX};
 use self::memory::{Entry, Memory, Ticket, Use, after};
 use self::outage::Outage;
 use self::record::{Answer, Record, digest};
+use self::shared::Shared;
 use super::Store;
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectKey, ObjectMeta};
 
 /// How long "there is no such object" is believed, at most: whoever has just put an object there wants to see it.
 const MISSING_TTL_MAX: Duration = Duration::from_secs(5);
-/// How old metadata may be that is used because the store cannot be asked.
-const USABLE_MAX: Duration = Duration::from_hours(24);
-/// After this long a record is written anew though it says the same, so that it does not grow too old while it is true.
-const KEPT_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// How metadata is kept.
 #[derive(Clone, Debug)]
@@ -60,10 +61,8 @@ pub struct MetaConfig {
 pub struct Metadata {
     store: Arc<dyn Store>,
     ttl: Duration,
-    /// A digest, so that a namespace of any length and any characters can be part of a name.
-    namespace: String,
-    memory: Arc<Memory>,
-    kept: Option<Arc<Kept>>,
+    local: Arc<Local>,
+    shared: Option<Shared>,
     outage: Outage,
     clock: Clock,
 }
@@ -75,9 +74,16 @@ impl Metadata {
     }
 
     fn with_clock(store: Arc<dyn Store>, config: MetaConfig, clock: Clock) -> Self {
-        let kept = config.records.map(|folder| Arc::new(Kept::open(folder)));
-        let (namespace, memory) = (digest(&[config.namespace.as_bytes()]), Arc::new(Memory::new()));
-        Self { store, ttl: config.ttl, namespace, memory, kept, outage: Outage::default(), clock }
+        let local = Arc::new(Local {
+            // A digest, so that a namespace of any length and any characters can be part of a name.
+            namespace: digest(&[config.namespace.as_bytes()]),
+            memory: Memory::new(),
+            kept: config.records.map(Kept::open),
+        });
+        // Where nothing is ever fresh there is nothing to share.
+        let redis = config.redis.filter(|_| !config.ttl.is_zero());
+        let shared = redis.and_then(|url| Shared::start(&url, &local));
+        Self { store, ttl: config.ttl, local, shared, outage: Outage::default(), clock }
     }
 
     /// What may be answered without asking anybody: what is fresh in memory, and what is not but for whose sake the store was
@@ -86,7 +92,7 @@ impl Metadata {
     /// # Errors
     /// The value is [`ErrorKind::NotFound`] for a name that is known not to exist.
     pub fn known(&self, key: &ObjectKey) -> Option<Result<ObjectMeta, Error>> {
-        match self.memory.get(key, (self.clock)().at)? {
+        match self.local.memory.get(key, (self.clock)().at)? {
             (entry, Use::Now) => Some(tell(key, entry.answer)),
             _ => None,
         }
@@ -101,18 +107,21 @@ impl Metadata {
     /// As [`Store::head`]. Where the store cannot be reached, its error is answered only if nothing is known of the object.
     pub fn look_up(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
         let now = (self.clock)();
-        let held = match self.memory.get(key, now.at) {
+        let held = match self.local.memory.get(key, now.at) {
             Some((entry, Use::Now)) => return tell(key, entry.answer),
             held => held.map(|(entry, _)| entry),
         };
-        let ticket = self.memory.ticket(key);
+        let ticket = self.local.memory.ticket(key);
+        if let Some(answer) = self.ask_the_others(key, ticket, now) {
+            return tell(key, answer);
+        }
         match self.store.head(key) {
             Ok(meta) => {
-                self.learn(key, ticket, now, Answer::Found(meta.clone()), held);
+                self.learn(key, ticket, now, Answer::Found(meta.clone()), held.as_ref());
                 Ok(meta)
             }
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                self.learn(key, ticket, now, Answer::Missing, held);
+                self.learn(key, ticket, now, Answer::Missing, held.as_ref());
                 Err(error)
             }
             Err(error) => match error.kind() {
@@ -128,26 +137,51 @@ impl Metadata {
     /// Drops what is known of an object, everywhere: after an upload or a delete, and after a read that found another version.
     /// An answer that is on its way when this is called is not kept.
     pub fn forget(&self, key: &ObjectKey) {
-        self.memory.forget(key);
-        if let Some(kept) = &self.kept {
-            kept.remove(&self.namespace, key);
+        self.local.forget(key);
+        if let Some(shared) = &self.shared {
+            shared.forget(key);
+            // Meanwhile somebody may have read the old record there.
+            self.local.forget(key);
+        }
+    }
+
+    /// What another node, or this one before it was started anew, learned within the TTL.
+    fn ask_the_others(&self, key: &ObjectKey, ticket: Ticket, now: Now) -> Option<Answer> {
+        let (Record { answer, .. }, fresh) = self.shared.as_ref()?.get(key)?;
+        let ttl = self.ttl_of(&answer);
+        // By no clock but that of the Redis: how long it is still fresh says how long ago it was learned.
+        let age = ttl.saturating_sub(fresh);
+        let entry = Entry {
+            answer: answer.clone(),
+            asked_at: now.at,
+            fresh_until: after(now.at, fresh.min(ttl)),
+            usable_until: after(now.at, USABLE_MAX.saturating_sub(age)),
+            failures: 0,
+            retry_at: None,
+            kept_at: None,
+        };
+        self.local.memory.put(key, ticket, entry, || {});
+        Some(answer)
+    }
+
+    fn ttl_of(&self, answer: &Answer) -> Duration {
+        match answer {
+            Answer::Found(_) => self.ttl,
+            Answer::Missing => self.ttl.min(MISSING_TTL_MAX),
         }
     }
 
     /// Keeps an answer that the store gave to a question asked at `now`.
-    fn learn(&self, key: &ObjectKey, ticket: Ticket, now: Now, answer: Answer, held: Option<Entry>) {
+    fn learn(&self, key: &ObjectKey, ticket: Ticket, now: Now, answer: Answer, held: Option<&Entry>) {
         if self.outage.ends() {
             log::info!("the store answers again");
         }
-        let ttl = match answer {
-            Answer::Found(_) => self.ttl,
-            Answer::Missing => self.ttl.min(MISSING_TTL_MAX),
-        };
-        let record = Record { answer: answer.clone(), checked_at: now.wall };
-        let bytes = record.to_bytes(&self.namespace, key);
-        let kept_at = self.keep(key, ticket, now, &record, bytes.as_deref(), held);
+        let ttl = self.ttl_of(&answer);
+        let record = Record { answer, checked_at: now.wall };
+        let bytes = record.to_bytes(&self.local.namespace, key);
+        let kept_at = self.local.keep(key, ticket, now, &record.answer, bytes.as_deref(), held);
         let entry = Entry {
-            answer,
+            answer: record.answer,
             asked_at: now.at,
             fresh_until: after(now.at, ttl),
             usable_until: after(now.at, USABLE_MAX),
@@ -155,70 +189,27 @@ impl Metadata {
             retry_at: None,
             kept_at,
         };
-        self.memory.put(key, ticket, entry, || {});
-    }
-
-    /// Writes, or removes, the record of an answer, where that is needed. Gives when it was written.
-    fn keep(
-        &self,
-        key: &ObjectKey,
-        ticket: Ticket,
-        now: Now,
-        record: &Record,
-        bytes: Option<&[u8]>,
-        held: Option<Entry>,
-    ) -> Option<std::time::Instant> {
-        let kept = self.kept.as_deref()?;
-        let (Answer::Found(_), Some(bytes)) = (&record.answer, bytes) else {
-            kept.remove(&self.namespace, key);
-            return None;
-        };
-        let still_good = held.filter(|held| held.answer == record.answer).and_then(|held| held.kept_at);
-        if let Some(at) = still_good.filter(|at| now.at.saturating_duration_since(*at) < KEPT_AGE_MAX) {
-            return Some(at);
-        }
-        kept.write(&self.namespace, key, bytes);
-        // Whoever forgot the key in the meantime may have removed the record before it was there.
-        if !self.memory.is_valid(key, ticket) {
-            kept.remove(&self.namespace, key);
-        }
-        Some(now.at)
+        // While the key cannot be forgotten, so that what is told of an upload later comes later there too.
+        self.local.memory.put(key, ticket, entry, || {
+            let left = ttl.saturating_sub((self.clock)().at.saturating_duration_since(now.at));
+            if let (Some(shared), Some(bytes)) = (&self.shared, bytes) {
+                shared.put(key, bytes, left);
+            }
+        });
     }
 
     /// What can be answered though the store could not be asked.
     fn make_do(&self, key: &ObjectKey, ticket: Ticket, held: Option<Entry>, error: Error) -> Result<ObjectMeta, Error> {
         // The attempt may have taken seconds.
         let now = (self.clock)();
-        let Some(entry) = held.or_else(|| self.kept_entry(key, now)) else { return Err(error) };
+        let Some(entry) = held.or_else(|| self.local.kept_entry(key, now)) else { return Err(error) };
         let entry = entry.after_failure(now.at);
         if self.outage.begins(now.at) {
             log::warn!("the store cannot be asked, so what it said before is used, for 24 hours at most: {}", error.chain());
         }
         let answer = entry.answer.clone();
-        self.memory.put(key, ticket, entry, || {});
+        self.local.memory.put(key, ticket, entry, || {});
         tell(key, answer)
-    }
-
-    /// An entry that is not fresh, from the kept record of a key.
-    fn kept_entry(&self, key: &ObjectKey, now: Now) -> Option<Entry> {
-        let record = self.kept.as_deref()?.read(&self.namespace, key)?;
-        // A clock that was put back makes a record of the future, and one that was put far back shows nothing of its age.
-        let age = match now.wall.duration_since(record.checked_at) {
-            Ok(age) => age,
-            Err(ahead) if ahead.duration() < USABLE_MAX => Duration::ZERO,
-            Err(_) => return None,
-        };
-        let usable = USABLE_MAX.checked_sub(age).filter(|left| !left.is_zero() && record.answer != Answer::Missing)?;
-        Some(Entry {
-            answer: record.answer,
-            asked_at: now.at,
-            fresh_until: now.at,
-            usable_until: after(now.at, usable),
-            failures: 0,
-            retry_at: None,
-            // Not known to be the present version: written anew once the store has answered.
-            kept_at: None,
-        })
     }
 }
 

@@ -17,6 +17,8 @@ mod hostile;
 mod limits;
 mod players;
 mod pressure;
+#[cfg(feature = "redis")]
+mod redis;
 mod resume;
 mod store_contract;
 mod store_directory;

@@ -4,8 +4,12 @@ pub(crate) mod broken_store;
 pub(crate) mod client;
 pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;
+#[cfg(feature = "redis")]
+pub(crate) mod logs;
 pub(crate) mod minio;
 pub(crate) mod process;
+#[cfg(feature = "redis")]
+pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod server;
 

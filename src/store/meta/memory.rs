@@ -149,6 +149,7 @@ impl Memory {
     }
 
     /// From now on nothing that was asked for before `now` is fresh. It stays, for where the store cannot be asked.
+    #[cfg_attr(not(feature = "redis"), allow(dead_code))] // Only what is shared can be changed unheard.
     pub(super) fn distrust(&self, now: Instant) {
         *lock(&self.distrusted_at) = Some(now);
     }

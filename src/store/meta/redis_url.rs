@@ -1,6 +1,6 @@
 //! Where the shared metadata is: the URL of a Redis or Valkey.
 //!
-//! In scope: which URLs are legal, and that nobody sees the password in them. Not in scope: connecting (`courier`, `listener`).
+//! In scope: which URLs are legal, and that nobody sees the password in them. Not in scope: connecting (`shared`).
 //!
 //! Read here and not by the crate `redis`, so that a bad one is told with the other settings, in words of ours, before anything
 //! is connected, and in a program that was built without that crate too.
@@ -33,13 +33,22 @@ pub struct RedisUrl {
 /// Where a Redis listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
-    Tcp { host: String, port: u16 },
-    Tls { host: String, port: u16 },
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// `authorities` is a file of certificates in PEM; without one, the public authorities are trusted.
+    Tls {
+        host: String,
+        port: u16,
+        authorities: Option<PathBuf>,
+    },
     Unix(PathBuf),
 }
 
 impl RedisUrl {
     /// Reads `redis://`, `rediss://` (TLS) and `unix://` URLs; `valkey://` and `valkeys://` are the same as the first two.
+    /// `?ssl_ca_certs=PATH` behind a TLS URL names a file of the authorities to trust, in PEM, instead of the public ones.
     ///
     /// # Errors
     /// What was expected instead. The text itself is not repeated.
@@ -50,8 +59,8 @@ impl RedisUrl {
     /// The place alone, for the log.
     pub fn address(&self) -> String {
         match &self.place {
-            Place::Tcp { host, port } | Place::Tls { host, port } if host.contains(':') => format!("[{host}]:{port}"),
-            Place::Tcp { host, port } | Place::Tls { host, port } => format!("{host}:{port}"),
+            Place::Tcp { host, port } | Place::Tls { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+            Place::Tcp { host, port } | Place::Tls { host, port, .. } => format!("{host}:{port}"),
             Place::Unix(path) => path.display().to_string(),
         }
     }
@@ -76,10 +85,20 @@ fn read(text: &str) -> Option<RedisUrl> {
     let (scheme, rest) = text.split_once("://")?;
     match scheme.to_ascii_lowercase().as_str() {
         "redis" | "valkey" => read_network(rest, |host, port| Place::Tcp { host, port }),
-        "rediss" | "valkeys" => read_network(rest, |host, port| Place::Tls { host, port }),
+        "rediss" | "valkeys" => {
+            let (rest, authorities) = read_authorities(rest)?;
+            read_network(rest, |host, port| Place::Tls { host, port, authorities })
+        }
         "unix" | "redis+unix" | "valkey+unix" => read_unix(rest),
         _ => None,
     }
+}
+
+/// Takes `?ssl_ca_certs=/path` off, which other clients call so too.
+fn read_authorities(rest: &str) -> Option<(&str, Option<PathBuf>)> {
+    let Some((rest, query)) = rest.split_once('?') else { return Some((rest, None)) };
+    let path = decode(query.strip_prefix("ssl_ca_certs=")?)?.filter(|path| !path.contains(['\0', '&']))?;
+    Some((rest, Some(PathBuf::from(path))))
 }
 
 /// `[user[:password]@]host[:port][/db]`. No query and no fragment: those of other programs turn the check of certificates off.
@@ -185,7 +204,12 @@ mod tests {
     #[test]
     fn urls() {
         let tcp = |host: &str, port| Place::Tcp { host: host.to_owned(), port };
-        let tls = |host: &str, port| Place::Tls { host: host.to_owned(), port };
+        let tls_by = |host: &str, port, path: Option<&str>| Place::Tls {
+            host: host.to_owned(),
+            port,
+            authorities: path.map(PathBuf::from),
+        };
+        let tls = |host: &str, port| tls_by(host, port, None);
         let unix = |path: &str| Place::Unix(PathBuf::from(path));
         check("redis://localhost", Some((tcp("localhost", 6379), None, None, 0)));
         check("REDIS://127.0.0.1:6380/", Some((tcp("127.0.0.1", 6380), None, None, 0)));
@@ -195,6 +219,10 @@ mod tests {
         check("redis://[::1]:1", Some((tcp("::1", 1), None, None, 0)));
         check("rediss://h:6380", Some((tls("h", 6380), None, None, 0)));
         check("valkeys://:p@[2001:db8::1]", Some((tls("2001:db8::1", 6379), None, Some("p"), 0)));
+        check(
+            "rediss://:p@h/2?ssl_ca_certs=/etc/my%20ca.pem",
+            Some((tls_by("h", 6379, Some("/etc/my ca.pem")), None, Some("p"), 2)),
+        );
         check("unix:///run/redis.sock", Some((unix("/run/redis.sock"), None, None, 0)));
         check("redis+unix:///a%20b?db=3&user=u&pass=p%26", Some((unix("/a b"), Some("u"), Some("p&"), 3)));
 
@@ -214,6 +242,10 @@ mod tests {
             "redis://h/1/2",
             "redis://h/65536",
             "redis://h?db=1",
+            "redis://h?ssl_ca_certs=/a",
+            "rediss://h?ssl_cert_reqs=none",
+            "rediss://h?ssl_ca_certs=",
+            "rediss://h?ssl_ca_certs=/a&ssl_cert_reqs=none",
             "rediss://h/#insecure",
             "rediss://h#insecure",
             "redis://user@h",
