@@ -10,11 +10,15 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use redis::Connection;
 use vidgate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
-use vidgate::store::{ListPage, ListQuery, MetaConfig, Metadata, RedisUrl, Span, Store};
-use vidgate::{Error, ErrorKind};
+use vidgate::store::{ListPage, ListQuery, MetaConfig, Metadata, RedisUrl, S3, Span, Store};
+use vidgate::{Error, ErrorKind, Server};
 
+use crate::support::client::get;
+use crate::support::minio::{TestBucket, minio};
 use crate::support::redis::{Counter, PASSWORD, Redis};
-use crate::support::{logs, wait_for};
+use crate::support::relay::Relay;
+use crate::support::server::start;
+use crate::support::{logs, pattern, wait_for};
 
 /// How long a test waits for what happens in the background.
 const SOON: Duration = Duration::from_secs(20);
@@ -447,4 +451,81 @@ fn a_node_that_ends_leaves_no_connection() {
     wait_for("two connections of each", SOON, || (redis.clients().len() == 4).then_some(()));
     drop(nodes);
     wait_for("the connections to end", SOON, || redis.clients().is_empty().then_some(()));
+}
+
+/// Two servers on one bucket, behind a relay that counts, with one Redis.
+struct Servers {
+    bucket: TestBucket,
+    relay: Relay,
+    both: [Server; 2],
+}
+
+impl Servers {
+    fn start(url: &str) -> Self {
+        logs::keep();
+        let (bucket, relay) = (minio().bucket(), Relay::start(minio().addr()));
+        let server = || {
+            let mut config = bucket.config();
+            config.endpoint = Some(relay.endpoint());
+            let store = Arc::new(S3::new(config).unwrap());
+            start(store, |config| config.redis = Some(RedisUrl::parse(url).unwrap()))
+        };
+        let both = [server(), server()];
+        Self { bucket, relay, both }
+    }
+
+    /// Puts an object, asserts that one server after the other shows all of it, and gives how often the bucket was asked what it
+    /// is. `between` is called when the first has answered.
+    #[track_caller]
+    fn check_with(&self, name: &str, between: impl FnOnce()) -> usize {
+        let bytes = pattern(name.len() as u64, 1000 + name.len());
+        self.bucket.put(name, &bytes);
+        let before = self.relay.requests("HEAD");
+        let show = |server: &Server| {
+            let reply = get(server.addr(), &format!("/media/{name}"), &[]);
+            assert!(reply.status == 200 && reply.body == bytes, "{name}: {}", reply.status);
+        };
+        show(&self.both[0]);
+        between();
+        show(&self.both[1]);
+        self.relay.requests("HEAD") - before
+    }
+
+    #[track_caller]
+    fn check(&self, name: &str) -> usize {
+        self.check_with(name, || {})
+    }
+
+    #[track_caller]
+    fn wait_shared(&self, what: &str) {
+        let mut tries = 0;
+        wait_for("the servers to share", SOON, || {
+            tries += 1;
+            (self.check(&format!("{what}-{tries}")) == 1).then_some(())
+        });
+    }
+}
+
+#[test]
+fn two_servers_look_at_an_object_once_and_no_trouble_of_redis_fails_a_request() {
+    let mut redis = Redis::start();
+    let servers = Servers::start(&redis.url());
+    servers.wait_shared("good");
+
+    redis.pause();
+    (0..20).for_each(|number| assert_eq!(servers.check(&format!("paused-{number}")), 2));
+    redis.resume();
+    servers.wait_shared("good-after-the-pause");
+
+    let mut connection = redis.connect();
+    for number in 0..20 {
+        let spoil = || redis.records().iter().for_each(|record| query(&mut connection, &["SET", record, "garbage"]));
+        servers.check_with(&format!("garbage-{number}"), spoil);
+    }
+    servers.wait_shared("good-after-the-garbage");
+
+    redis.stop();
+    (0..20).for_each(|number| assert_eq!(servers.check(&format!("stopped-{number}")), 2));
+    redis.start_again();
+    servers.wait_shared("good-after-the-stop");
 }

@@ -7,6 +7,9 @@ mod httpdate;
 mod num_cpus;
 mod percent_encoding;
 mod polling;
+mod quick_cache;
+#[cfg(feature = "redis")]
+mod redis;
 mod rustix;
 mod serde_json;
 mod sha2;
