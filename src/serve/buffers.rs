@@ -2,6 +2,7 @@
 //!
 //! In scope: using them again. Not in scope: what is read.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -15,13 +16,17 @@ const COPIED_SHARE: usize = 2;
 
 /// The buffers that nobody uses at the moment. Freed and allocated anew, they would tear the heap into pieces between what the
 /// waiting streams hold, and a thousand viewers would cost several times what they need. There are never more than were in use at
-/// the same time: one for each thread, one for each read that is kept open, and those of the cache.
+/// the same time: one for each thread, one for each slice that is kept, and those of the cache.
 #[derive(Default)]
-pub(crate) struct Buffers(Mutex<Vec<Vec<u8>>>);
+pub(crate) struct Buffers {
+    free: Mutex<Vec<Vec<u8>>>,
+    /// How many hold a slice of one stream.
+    slices: AtomicUsize,
+}
 
 impl Buffers {
     fn lock(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An empty buffer.
@@ -41,7 +46,18 @@ impl Buffers {
 
     /// Makes what is in a buffer a value that many can hold. The buffer comes back when the last of them let go.
     pub(crate) fn share(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Shared { buffer, home: Arc::clone(self) })
+        Bytes::from_owner(Shared { buffer, home: Arc::clone(self), is_slice: false })
+    }
+
+    /// The same for a slice of one stream, which counts until it is sent or given up.
+    pub(crate) fn share_slice(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
+        self.slices.fetch_add(1, Ordering::Relaxed);
+        Bytes::from_owner(Shared { buffer, home: Arc::clone(self), is_slice: true })
+    }
+
+    /// How many slices of single streams there are.
+    pub(crate) fn slices(&self) -> usize {
+        self.slices.load(Ordering::Relaxed)
     }
 
     /// The same for what will be kept for long: where it fills little of its buffer, it gets one of its own size.
@@ -58,6 +74,7 @@ impl Buffers {
 struct Shared {
     buffer: Vec<u8>,
     home: Arc<Buffers>,
+    is_slice: bool,
 }
 
 impl AsRef<[u8]> for Shared {
@@ -68,6 +85,9 @@ impl AsRef<[u8]> for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
+        if self.is_slice {
+            self.home.slices.fetch_sub(1, Ordering::Relaxed);
+        }
         self.home.give_back(std::mem::take(&mut self.buffer));
     }
 }
@@ -93,5 +113,16 @@ mod tests {
         assert_eq!((&kept[..], buffers.lock().len()), (&b"small"[..], 1));
         buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
         assert_eq!(buffers.lock().len(), 1);
+    }
+    #[test]
+    fn slices_are_counted_while_they_are_held() {
+        let buffers = Arc::<Buffers>::default();
+        let slices: Vec<Bytes> = (0..5).map(|_| buffers.share_slice(buffers.take())).collect();
+        let block = buffers.share(buffers.take());
+        assert_eq!(buffers.slices(), 5);
+        drop(slices);
+        assert_eq!(buffers.slices(), 0);
+        drop(block);
+        assert_eq!((buffers.slices(), buffers.lock().len()), (0, 6));
     }
 }

@@ -30,7 +30,7 @@ impl Direct {
         let left = usize::try_from(span.end - ask.at).unwrap_or(usize::MAX);
         let mut buffer = source.buffers.take();
         let read = span.read(&mut buffer, ask.len_max.min(left), ask.at);
-        let slice = source.buffers.share(buffer);
+        let slice = source.buffers.share_slice(buffer);
         read?;
         let is_end = ask.at + slice.len() as u64 == span.end;
         if !is_end {

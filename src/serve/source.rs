@@ -19,8 +19,8 @@ use crate::serve::turns::{Turn, Turns};
 use crate::store::blocks::{BlockId, Blocks};
 use crate::store::{Metadata, Span, Store};
 
-/// How many reads may be open before streams that wait give theirs up. Each costs a connection to the store, or a descriptor, and
-/// a buffer or two.
+/// How many reads may be open, and how many slices in memory, before streams that wait give theirs up. Each costs a connection to
+/// the store, or a descriptor, and a buffer or two.
 const SPANS_KEPT_MAX: usize = 32;
 
 /// The store, and what is kept of it.
@@ -144,9 +144,10 @@ impl Source {
         Ok(OpenSpan { span, end, spans_open: Arc::clone(&self.spans_open), metrics: Arc::clone(&self.metrics) })
     }
 
-    /// Whether an open read may be kept while its stream waits: not where too many are kept already.
+    /// Whether an open read, and what came of it, may be kept while its stream waits: not where too many are kept already. The last
+    /// slice of a read outlives it, so both are counted.
     pub(crate) fn may_hold(&self) -> bool {
-        self.spans_open.load(Ordering::Relaxed) <= SPANS_KEPT_MAX
+        self.spans_open.load(Ordering::Relaxed).max(self.buffers.slices()) <= SPANS_KEPT_MAX
     }
 }
 
