@@ -82,8 +82,13 @@ pub(crate) fn serve(config: &Config) -> Result<(), Stop> {
     // Before the server starts: whoever has read the start line may send a signal.
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| failed("cannot listen for signals", &error))?;
     let server = Server::start(config).map_err(|error| Stop::Failed(error.chain()))?;
+    let signals = watch(signals);
     announce(server.addr());
-    let signal = wait(&watch(signals), server.vitals());
+    // A server that stopped ends the process at once: to stop it properly, one would have to wait for what no longer moves.
+    let signal = wait(&signals, server.vitals(), VITALS_EVERY).unwrap_or_else(|error| {
+        error!("{error}");
+        process::exit(1)
+    });
     info!("signal {signal}: no new connections, streams may go on for {:?}", config.drain_timeout);
     server.drain();
     if !server.wait_drained(config.drain_timeout) {
@@ -92,20 +97,17 @@ pub(crate) fn serve(config: &Config) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Waits for the first signal. A server that stopped meanwhile ends the process at once: to stop it properly, one would have to
-/// wait for what no longer moves.
-fn wait(signals: &Receiver<i32>, mut vitals: Vitals) -> i32 {
+/// Waits for the first signal, and looks at the vitals that often meanwhile.
+///
+/// # Errors
+/// Where the server stopped.
+fn wait(signals: &Receiver<i32>, mut vitals: Vitals, every: Duration) -> Result<i32, vidgate::Error> {
     loop {
-        match signals.recv_timeout(VITALS_EVERY) {
-            Ok(signal) => return signal,
+        match signals.recv_timeout(every) {
+            Ok(signal) => return Ok(signal),
             // The thread of the signals ends with the process only.
-            Err(RecvTimeoutError::Disconnected) => return SIGTERM,
-            Err(RecvTimeoutError::Timeout) => {
-                if let Err(error) = vitals.check() {
-                    error!("{error}");
-                    process::exit(1);
-                }
-            }
+            Err(RecvTimeoutError::Disconnected) => return Ok(SIGTERM),
+            Err(RecvTimeoutError::Timeout) => vitals.check()?,
         }
     }
 }
@@ -185,6 +187,19 @@ mod tests {
     fn check(arguments: &[&str], want: &[(&'static str, &str)]) {
         let matches = command().try_get_matches_from([&["vidgate"], arguments].concat()).unwrap();
         assert_eq!(flags(&matches), want.iter().map(|(flag, value)| (*flag, value.into())).collect());
+    }
+
+    #[test]
+    fn a_server_that_stopped_ends_the_wait_for_a_signal() {
+        let root = tempfile::tempdir().unwrap();
+        let store = vidgate::config::StoreConfig::Directory(root.path().into());
+        let server = Server::start(&Config { host: "127.0.0.1".into(), port: 0, store, ..Config::default() }).unwrap();
+        let vitals = server.vitals();
+        // Nothing of it moves any more, and no signal comes.
+        drop(server);
+        let (_sender, signals) = mpsc::channel();
+        let error = wait(&signals, vitals, Duration::from_millis(1)).unwrap_err().to_string();
+        assert!(error.contains("door") && error.contains("restarted"), "{error}");
     }
 
     #[test]
