@@ -4,13 +4,15 @@
 use std::fmt::Write as _;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::support::pattern;
-use crate::support::server::DirectoryServer;
+use crate::support::process::Process;
 
 /// How long the server may take to answer and close. It does so at once; the rest is for a machine that does much else.
 const CLOSED_WITHIN: Duration = Duration::from_secs(5);
+/// How much memory a server may have more after a table of attacks than before, in bytes.
+const GROWTH_MAX: usize = 16 * 1024 * 1024;
 /// The body of the answer that a smuggled request would get.
 const SMUGGLED: &[u8] = b"the answer to the smuggled request";
 
@@ -118,17 +120,11 @@ fn exchange(addr: SocketAddr, bytes: &[u8], shut: bool, name: &str) -> Vec<u8> {
     raw
 }
 
-#[track_caller]
-fn check_alive(addr: SocketAddr, name: &str) {
-    let started = Instant::now();
-    let raw = exchange(addr, b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", false, name);
-    assert!(raw.starts_with(b"HTTP/1.1 200 "), "the server is not well after {name}");
-    assert!(started.elapsed() < CLOSED_WITHIN, "the server is slow after {name}");
-}
-
 /// Runs each row with a complete request behind it.
 fn check(rows: Vec<Row>) {
     let server = hostile_server();
+    server.check_alive("its start");
+    let before = server.vitals();
     for Row { name, mut bytes, want } in rows {
         let is_head = bytes.starts_with(b"HEAD ");
         let name_len = name.len().min(80);
@@ -155,12 +151,14 @@ fn check(rows: Vec<Row>) {
                 assert!(allowed.contains(&statuses[0]), "{name}: {statuses:?}, where {allowed:?} and 200 were due");
             }
         }
-        check_alive(server.addr(), &name);
+        server.check_alive(&name);
     }
+    server.check_recovered(before, GROWTH_MAX);
 }
 
-fn hostile_server() -> DirectoryServer {
-    let server = DirectoryServer::start(|_| {});
+/// A server with a few objects.
+fn hostile_server() -> Process {
+    let server = Process::start(&[]);
     server.put("a.mp4", "0123456789");
     server.put("folder/b.mp4", "b");
     server.put("smuggled", SMUGGLED);
@@ -907,7 +905,7 @@ fn good_requests_in_front_of_a_bad_one() {
             let want: Vec<u16> = turns.map(|(_, status)| *status).chain([status]).collect();
             assert_eq!(got, want, "{name}");
             assert!(answers.iter().all(|answer| answer.body != SMUGGLED), "{name}");
-            check_alive(server.addr(), &name);
+            server.check_alive(&name);
         }
     }
 }
@@ -919,7 +917,7 @@ fn heads_that_end_early() {
     for len in 0..whole.len() {
         let name = format!("{len} bytes of a head");
         assert_eq!(exchange(server.addr(), &whole[..len], true, &name), b"", "{name}");
-        check_alive(server.addr(), &name);
+        server.check_alive(&name);
     }
     let raw = exchange(server.addr(), &whole, true, "a whole head");
     assert_eq!(answers(&raw, false, "a whole head").len(), 1);
@@ -953,7 +951,7 @@ fn random_bytes() {
         let name = format!("{length} random bytes of seed {seed}");
         bytes.extend(request("GET", "/media/smuggled", ""));
         check_any(server.addr(), &bytes, &name);
-        check_alive(server.addr(), &name);
+        server.check_alive(&name);
     }
 }
 
@@ -979,7 +977,7 @@ fn every_position_of_a_request_changed() {
             check_any(server.addr(), &mutant, &name);
             count += 1;
             if count % 8 == 0 {
-                check_alive(server.addr(), &name);
+                server.check_alive(&name);
             }
         }
     }

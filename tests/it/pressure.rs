@@ -13,11 +13,13 @@ use vidgate::{Error, ErrorKind as Kind};
 
 use crate::support::client::{Client, get};
 use crate::support::process::{Process, raise_own_descriptors};
-use crate::support::server;
+use crate::support::{liveness, server, wait_for};
 
 const MIB: usize = 1024 * 1024;
 /// How long a client that does nothing wrong may wait while others attack.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What the server is alive after.
+const ATTACK: &str = "what this test does";
 const GOOD: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -25,14 +27,6 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
-}
-
-/// A well-behaved client is answered in time.
-#[track_caller]
-fn check_alive(addr: SocketAddr) {
-    let started = Instant::now();
-    assert_eq!(get(addr, "/healthz", &[]).status, 200);
-    assert!(started.elapsed() < PATIENCE, "/healthz took {:?}", started.elapsed());
 }
 
 /// Reads to the end of the connection; gives the status of the first answer on it.
@@ -52,7 +46,7 @@ fn start(environment: &[(&str, &str)]) -> Process {
     raise_own_descriptors(8000);
     let process = Process::start(environment);
     assert_eq!(get(process.addr(), "/media/film.mp4", &["Range: bytes=0-1000000"]).status, 206);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     process
 }
 
@@ -72,12 +66,12 @@ fn a_thousand_heads_a_byte_at_a_time() {
             break;
         }
     }
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     for stream in slow {
         assert_eq!(status_to_end(stream), Some(408));
     }
     process.check_recovered(before, 16 * MIB);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 #[test]
@@ -85,14 +79,14 @@ fn five_thousand_idle_connections() {
     let process = start(&[]);
     let before = process.vitals();
     let idle: Vec<TcpStream> = (0..5000).map(|_| connect(process.addr())).collect();
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     let during = process.vitals();
     assert_eq!(during.threads, before.threads);
     assert!(during.descriptors >= idle.len(), "{during:?}");
     assert!(during.resident_len < before.resident_len + 16 * MIB, "{before:?} became {during:?}");
     drop(idle);
     process.check_recovered(before, 16 * MIB);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 #[test]
@@ -117,7 +111,7 @@ fn a_head_without_end_is_cut_at_32_kib() {
         assert!(matches!(status_to_end(endless), Some(414 | 431)), "{start:?}");
     }
     process.check_recovered(before, 16 * MIB);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 #[test]
@@ -131,7 +125,7 @@ fn pipelined_requests_of_a_client_that_does_not_read() {
     let piece = GOOD.repeat(1000);
     let sent = (0..COUNT / 1000).take_while(|_| deaf.write_all(&piece).is_ok()).count();
     assert!(sent < COUNT / 1000, "all of {COUNT} requests were taken in");
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     let during = process.vitals();
     assert_eq!(during.threads, before.threads);
     assert!(during.resident_len < before.resident_len + 64 * MIB, "{before:?} became {during:?}");
@@ -143,7 +137,7 @@ fn pipelined_requests_of_a_client_that_does_not_read() {
     }
     drop((deaf, reader));
     process.check_recovered(before, 64 * MIB);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 #[test]
@@ -158,7 +152,7 @@ fn twenty_thousand_connections_that_say_nothing() {
         }
         drop(stream);
     }
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     process.check_recovered(before, 32 * MIB);
 }
 
@@ -178,7 +172,7 @@ fn viewers_who_leave_in_the_middle() {
             SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
         }
     }
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     process.check_recovered(before, 32 * MIB);
 }
 
@@ -193,7 +187,7 @@ fn clients_that_speak_http_2() {
         assert_eq!(status_to_end(stream), Some(505));
     }
     process.check_recovered(before, 16 * MIB);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 #[test]
@@ -207,7 +201,7 @@ fn refused_clients_that_never_read_nor_leave() {
             stream
         })
         .collect();
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     // They are all still there; the server has let go of them.
     process.check_recovered(before, 16 * MIB);
     assert!(refused.into_iter().all(|stream| status_to_end(stream) == Some(400)));
@@ -216,7 +210,7 @@ fn refused_clients_that_never_read_nor_leave() {
 #[test]
 fn few_descriptors_and_many_who_hold_them() {
     let process = Process::start_with_descriptors(256, &[]);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     let before = process.vitals();
     let idle: Vec<TcpStream> = (0..600).map(|_| connect(process.addr())).collect();
     // Whoever has something to ask gets in, though none of the others leaves.
@@ -229,14 +223,36 @@ fn few_descriptors_and_many_who_hold_them() {
         assert!(matches!(status, Some(200 | 206)), "client {number}: {status:?} after {:?}", started.elapsed());
     }
     drop(idle);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     process.check_recovered(before, 32 * MIB);
+}
+
+#[test]
+fn no_descriptor_for_a_while() {
+    let process = start(&[]);
+    let before = process.vitals();
+    // The limit falls under what is in use, so that nobody can be accepted, and rises again.
+    let own = process.limit_descriptors(before.descriptors as u64);
+    let waiting: Vec<TcpStream> = (0..20)
+        .map(|_| {
+            let mut client = connect(process.addr());
+            client.write_all(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+            client
+        })
+        .collect();
+    wait_for("the program to say so", PATIENCE, || process.log().contains("accepting pauses").then_some(()));
+    process.limit_descriptors(own);
+    assert!(waiting.into_iter().all(|client| status_to_end(client) == Some(200)), "those who waited were lost");
+    process.check_recovered(before, 16 * MIB);
+    process.check_alive(ATTACK);
+    // It is told once, and not by every try.
+    assert_eq!(process.log().matches("accepting pauses").count(), 1, "{}", process.log());
 }
 
 #[test]
 fn few_descriptors_and_a_crowd_who_all_ask() {
     let process = Process::start_with_descriptors(256, &[]);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     // Many times as many as there is room for, and each has said what it wants before anybody else could need its place.
     let crowd: Vec<TcpStream> = (0..600)
         .map(|_| {
@@ -254,7 +270,7 @@ fn few_descriptors_and_a_crowd_who_all_ask() {
 fn paced_viewers_who_leave() {
     // The slowest pace has the longest waits.
     let process = Process::start(&[("VIDGATE_RATE", "4KiB"), ("VIDGATE_BURST", "100KiB")]);
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
     let before = process.vitals();
     let viewers: Vec<TcpStream> = (0..20)
         .map(|_| {
@@ -271,7 +287,7 @@ fn paced_viewers_who_leave() {
     // Whoever is gone is noticed once, and not looked at again and again until more would be due.
     let spent = process.cpu_ticks() - busy;
     assert!(spent < 30, "{spent} hundredths of a second of processor time for 20 who left");
-    check_alive(process.addr());
+    process.check_alive(ATTACK);
 }
 
 /// A store that has one film, whose reads wait until they are let go.
@@ -376,7 +392,7 @@ fn a_store_that_hangs_does_not_hang_healthz() {
         .collect();
     gate.wait_for(1);
     for _ in 0..20 {
-        check_alive(server.addr());
+        liveness::check_alive(server.addr(), std::process::id(), ATTACK);
     }
     drop(viewers);
 }

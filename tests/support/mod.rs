@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;
 #[cfg(feature = "redis")]
+pub(crate) mod liveness;
 pub(crate) mod logs;
 pub(crate) mod minio;
 pub(crate) mod process;

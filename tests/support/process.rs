@@ -7,10 +7,10 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit, setrlimit};
 use tempfile::TempDir;
 
-use crate::support::wait_for;
+use crate::support::{liveness, wait_for};
 
 /// How long a test waits for the program to get over what was done to it.
 const RECOVERED_WITHIN: Duration = Duration::from_secs(20);
@@ -74,6 +74,27 @@ impl Process {
     /// Where it listens.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// Writes an object.
+    pub(crate) fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.dir.path().join("samples").join(key);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// It is alive, after what this says was done to it.
+    #[track_caller]
+    pub(crate) fn check_alive(&self, after: &str) {
+        liveness::check_alive(self.addr, self.child.id(), after);
+    }
+
+    /// Sets how many descriptors it may have, and gives how many it might have before.
+    pub(crate) fn limit_descriptors(&self, max: u64) -> u64 {
+        // What it may have at most it has from this process.
+        let limit = Rlimit { current: Some(max), maximum: getrlimit(Resource::Nofile).maximum };
+        let before = prlimit(Some(Pid::from_child(&self.child)), Resource::Nofile, limit).unwrap();
+        before.current.expect("a limit")
     }
 
     /// What it logged so far.
