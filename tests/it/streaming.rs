@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use vidgate::ErrorKind;
-use vidgate::config::CorsOrigins;
+use vidgate::config::{CorsOrigins, LogFormat};
 
 use crate::support::broken_store::{BrokenStore, Fault};
 use crate::support::client::{Client, get};
@@ -283,4 +283,42 @@ fn a_panic_in_a_handler_ends_its_connection_only() {
         assert_eq!(client.rest(), b"");
         assert_eq!(other.exchange("GET", "/healthz", &[]).status, 200);
     }
+}
+
+/// How many threads of this process are called so.
+fn threads_called(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks.filter(|task| std::fs::read_to_string(task.path().join("comm")).is_ok_and(|comm| comm.trim_end() == name)).count()
+}
+
+#[test]
+fn a_panic_in_a_chunk_source_is_logged_with_its_place_and_costs_no_thread() {
+    const ROLE: &str = "SERVES_FROM_A_STORE_THAT_PANICS";
+    const NAME: &str = "streaming::a_panic_in_a_chunk_source_is_logged_with_its_place_and_costs_no_thread";
+    const VIEWERS: usize = 40;
+    if std::env::var_os(ROLE).is_some() {
+        // The process has one logger, so this is one of its own: this test, started by itself.
+        vidgate::logging::init(log::LevelFilter::Info, LogFormat::Json).unwrap();
+        let film = pattern(9, FILM_LEN);
+        let server = start(Arc::new(BrokenStore::new(film.clone(), Fault::PanicInRead(1_048_576))), |_| {});
+        let threads = threads_called("vidgate-pool");
+        for _ in 0..VIEWERS {
+            let mut client = Client::new(server.addr());
+            client.ask("GET", "/media/film.mp4", &[]);
+            assert_eq!(client.head().status, 200);
+            assert!(film.starts_with(&client.rest()));
+        }
+        assert!(threads > 0);
+        assert_eq!(threads_called("vidgate-pool"), threads);
+        return;
+    }
+    let program = std::env::current_exe().unwrap();
+    let output = std::process::Command::new(program).args(["--exact", "--nocapture", NAME]).env(ROLE, "").output().unwrap();
+    let log = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{log}");
+    let lines = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let messages: Vec<String> = lines.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect();
+    let places = messages.iter().filter(|it| it.starts_with("panic at ") && it.contains("broken_store.rs:"));
+    assert_eq!(places.count(), VIEWERS, "{log}");
+    assert_eq!(messages.iter().filter(|it| it.contains("a panic ended a connection")).count(), VIEWERS, "{log}");
 }
