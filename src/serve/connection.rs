@@ -10,11 +10,15 @@ use std::time::Instant;
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
 use crate::serve::lot::Lot;
-use crate::serve::socket::{Received, Registered, is_reset, receive, send, set_not_sent_max};
+use crate::serve::socket::{Received, Registered, has_unread, is_reset, receive, send, set_not_sent_max};
 
 /// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
 pub(crate) const READ_LEN: usize = 4 * 1024;
+
+/// How many requests a connection may bring; the answer to the last says that it ends. Hours of a player, which then opens another;
+/// and whoever sends requests without end gives his place to be had by others from time to time.
+const REQUESTS_MAX: u32 = 10_000;
 
 /// A connection, owned by whoever does something with it at the moment: the lot, the door, or a thread of the pool. Dropping it
 /// closes it.
@@ -31,12 +35,18 @@ pub(crate) struct Connection {
     /// Bytes that came and are no part of a request yet, and how far they were looked at.
     inbox: Vec<u8>,
     seen: Seen,
+    /// How long the whole head at the front of them is, while it is handed over.
+    head_len: usize,
     /// When the first byte of the present head came.
     pub(crate) head_since: Option<Instant>,
     /// What the request that is being answered said of the connection.
     http_11: bool,
     keep_alive: bool,
     body: BodyFraming,
+    /// How many requests it has brought so far.
+    requests: u32,
+    /// How long the head of the request is that is not answered yet, as the lot counts it.
+    asked_len: usize,
 }
 
 impl Connection {
@@ -52,10 +62,13 @@ impl Connection {
             grown_len: 0,
             inbox: Vec::new(),
             seen: Seen::default(),
+            head_len: 0,
             head_since: None,
             http_11: true,
             keep_alive: false,
             body: BodyFraming::None,
+            requests: 0,
+            asked_len: 0,
         }
     }
 
@@ -69,15 +82,39 @@ impl Connection {
         !self.inbox.is_empty()
     }
 
-    /// Takes the head of a request off the front of what was collected.
+    /// What was collected has a whole head at its front, which stays there until the request is
+    /// [`handed over`](Self::take_off_head): where that fails, the answer depends on it.
     pub(crate) fn begin_request(&mut self, len: usize, facts: RequestFacts) {
-        // What is left may wait for as long as a film, so it holds no more than it needs; an idle connection holds nothing.
-        self.inbox = self.inbox[len..].to_vec();
-        self.seen = Seen::default();
+        self.head_len = len;
         self.head_since = None;
+        self.requests += 1;
         self.http_11 = facts.http_11;
-        self.keep_alive = facts.keep_alive;
+        self.keep_alive = facts.keep_alive && self.requests < REQUESTS_MAX;
         self.body = facts.body;
+        self.asked_len = len;
+        self.lot.count_asked(len);
+    }
+
+    /// Takes the head off the front of what was collected. What is left is the next request, or the start of it.
+    pub(crate) fn take_off_head(&mut self) {
+        // It may wait for as long as a film, so it holds no more than it needs; an idle connection holds nothing.
+        self.inbox = self.inbox[std::mem::take(&mut self.head_len)..].to_vec();
+        self.seen = Seen::default();
+    }
+
+    /// The head that is to be refused, as far as it came: without what may stand behind it.
+    pub(crate) fn refused_head(&self) -> &[u8] {
+        if self.head_len > 0 { &self.inbox[..self.head_len] } else { &self.inbox }
+    }
+
+    /// The answer to the present request is known: its head is needed no more.
+    pub(crate) fn end_request(&mut self) {
+        self.lot.give_back_asked(std::mem::take(&mut self.asked_len));
+    }
+
+    /// Whether it has sent something that nobody has looked at yet. It may be a request.
+    pub(crate) fn may_have_asked(&self) -> bool {
+        (self.has_collected() && self.seen == Seen::default()) || has_unread(&*self.socket)
     }
 
     /// Reads what is there; what comes is appended to what was collected.
@@ -132,6 +169,7 @@ impl Connection {
     /// Tells the client that there is nothing more to come, so that it can read what it was sent; closing at once, with bytes of
     /// its own unread, would reset the connection and could destroy that (RFC 9112 section 9.6).
     pub(crate) fn shutdown(&mut self) {
+        self.end_request();
         self.inbox = Vec::new();
         let _ = self.socket.shutdown(Shutdown::Write);
     }
@@ -159,6 +197,7 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        self.end_request();
         self.lot.budget().give_back(self.grown_len);
         self.lot.forget(self.id);
     }

@@ -199,6 +199,9 @@ impl Door {
         loop {
             let (collected, seen) = connection.collected();
             match head::parse(collected, seen) {
+                Outcome::Head(_, len) if !self.lot.may_ask(len) => {
+                    return self.refuse(connection, &ErrorKind::Busy.into(), now);
+                }
                 Outcome::Head(head, len) => {
                     let facts = RequestFacts::from(&head);
                     let lane = self.lanes.choose();
@@ -244,7 +247,7 @@ impl Door {
     }
 
     /// A connection waited too long.
-    fn overdue(&self, waiting: Waiting, now: Instant) {
+    fn overdue(&mut self, waiting: Waiting, now: Instant) {
         match waiting {
             // RFC 9110 section 15.5.9; where no byte of a request came there is nothing to answer.
             Waiting::Request(connection) if connection.has_collected() => {
@@ -261,9 +264,11 @@ impl Door {
                 drop(asked.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
                 self.work.submit_asked(asked);
             }
-            Waiting::Handover(connection, _) => {
+            Waiting::Handover(connection, lane) => {
                 log::error!("the listener lost a request of {}", connection.peer);
                 self.refuse(connection, &ErrorKind::Busy.into(), now);
+                // Whatever else went into this lane is behind it.
+                self.mend_lane(lane, &io::ErrorKind::TimedOut.into(), now);
             }
             Waiting::Request(_) | Waiting::Goodbye(..) => {}
         }
@@ -271,14 +276,14 @@ impl Door {
 
     /// Answers with an error and closes. The answer is far smaller than an empty send buffer; a client that has filled it with
     /// answers it does not read gets none.
-    fn refuse(&self, mut connection: Connection, error: &Error, now: Instant) {
+    fn refuse(&self, connection: Connection, error: &Error, now: Instant) {
         log::debug!("{} is refused: {}", connection.peer, error);
         let mut response = Response::with_error(error);
-        self.work.handler.cors.mark(head::origin(connection.collected().0), &mut response);
+        self.work.handler.cors.mark(head::origin(connection.refused_head()), &mut response);
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
         // RFC 9112 section 6.3: the answer to HEAD ends with its head.
-        let is_head = connection.collected().0.trim_ascii_start().starts_with(b"HEAD ");
+        let is_head = connection.refused_head().trim_ascii_start().starts_with(b"HEAD ");
         if let (Body::Bytes(body), false) = (&response.body, is_head) {
             bytes.extend_from_slice(body);
         }
@@ -302,3 +307,6 @@ fn admit(socket: TcpStream, peer: SocketAddr, poller: &Arc<Poller>, lot: &Arc<Lo
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

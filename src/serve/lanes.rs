@@ -180,6 +180,12 @@ impl Lanes {
         Ok(())
     }
 
+    /// Breaks a lane, for tests of what follows.
+    #[cfg(test)]
+    pub(crate) fn break_lane(&self, number: usize) {
+        self.ends[number].socket.shutdown(Shutdown::Both).unwrap();
+    }
+
     /// Opens a broken lane anew. What was written to it and not sent is gone with it.
     ///
     /// # Errors

@@ -6,8 +6,10 @@
 //! Locks: the lot's one lock is held for a few instructions (and one call to the poller) at a time, never while a connection is
 //! dropped, for that comes back here.
 
-use std::collections::{HashMap, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -45,6 +47,12 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN_MAX: usize = 256 * 1024;
 /// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
 const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// How many bytes of heads are held of requests that are not answered yet. Beyond, the next that is long is refused.
+pub(crate) const ASKED_LEN_MAX: usize = 64 * 1024 * 1024;
+/// A head so short is never refused for that, in bytes: almost all are shorter, and what they hold the number of connections bounds.
+const SHORT_HEAD_LEN: usize = 2 * 1024;
+/// How many of those who would have to go may turn out to have asked just now, before nobody goes for the moment.
+const ASKING_MAX: usize = 64;
 /// How many bytes of answers that are in no store are held for clients who do not read them. Beyond, the next such client is let
 /// go.
 const KEPT_LEN_MAX: usize = 64 * 1024 * 1024;
@@ -87,6 +95,8 @@ pub(crate) struct Lot {
     room: Room,
     inner: Mutex<Inner>,
     emptied: Condvar,
+    /// How many bytes the heads have that are not answered yet.
+    asked_len: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -141,6 +151,11 @@ impl Slot {
             Waiting::Handover(..) | Waiting::Asked(_) => None,
         }
     }
+
+    /// Whether it waits for a request that has come meanwhile.
+    fn may_have_asked(&self) -> bool {
+        matches!(&self.waiting, Some(Waiting::Request(connection)) if connection.may_have_asked())
+    }
 }
 
 impl Inner {
@@ -165,22 +180,28 @@ impl Inner {
         self.alarms.set(at, id, slots.len(), counts);
     }
 
-    /// Takes out so many of the slots that fit, the most expendable first.
+    /// Takes out so many of the slots that fit, the most expendable first. Whoever has asked and was not heard yet stays: the door
+    /// is about to hear it.
     fn take_expendable(&mut self, count: usize, fits: impl Fn(&Slot) -> bool) -> Vec<Waiting> {
         let fitting = self.slots.iter().filter(|(_, slot)| fits(slot));
-        let mut order: Vec<((u8, Instant), usize)> =
-            fitting.filter_map(|(id, slot)| Some((slot.expendability()?, *id))).collect();
-        if order.len() > count {
-            order.select_nth_unstable(count - 1);
-            order.truncate(count);
+        let order = fitting.filter_map(|(id, slot)| Some(Reverse((slot.expendability()?, *id))));
+        let mut order: BinaryHeap<Reverse<((u8, Instant), usize)>> = order.collect::<Vec<_>>().into();
+        let (mut taken, mut asking) = (Vec::new(), 0);
+        while taken.len() < count && asking < ASKING_MAX {
+            let Some(Reverse((_, id))) = order.pop() else { break };
+            if self.slots.get(&id).is_some_and(Slot::may_have_asked) {
+                asking += 1;
+            } else {
+                taken.extend(self.take(id));
+            }
         }
-        order.into_iter().filter_map(|(_, id)| self.take(id)).collect()
+        taken
     }
 }
 
 impl Lot {
     pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room) -> Self {
-        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new() }
+        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new(), asked_len: AtomicUsize::new(0) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -211,6 +232,21 @@ impl Lot {
     /// What the kernel may hold for the clients.
     pub(crate) fn budget(&self) -> &SendBudget {
         &self.room.send_budget
+    }
+
+    /// Whether there is room for one more head of this length among those that are not answered yet.
+    pub(crate) fn may_ask(&self, len: usize) -> bool {
+        len <= SHORT_HEAD_LEN || len <= ASKED_LEN_MAX.saturating_sub(self.asked_len.load(Ordering::Relaxed))
+    }
+
+    /// A request whose head has this length waits for its answer, which is to be given [`back`](Self::give_back_asked).
+    pub(crate) fn count_asked(&self, len: usize) {
+        self.asked_len.fetch_add(len, Ordering::Relaxed);
+    }
+
+    /// A request is answered.
+    pub(crate) fn give_back_asked(&self, len: usize) {
+        self.asked_len.fetch_sub(len, Ordering::Relaxed);
     }
 
     /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where this client has its share,
@@ -625,6 +661,33 @@ mod tests {
         assert_eq!(lot.len(), 10);
         drop(lot.close());
         assert!(lot.lock().clients.is_empty() && lot.lock().collected_len == 0);
+    }
+
+    #[test]
+    fn who_has_asked_and_was_not_heard_yet_stays() {
+        let (lot, connection, _client, now) = one();
+        drop(connection);
+        let mut clients = crowd(&lot, "127.0.0.1", 10);
+        let mut received = |number: usize| {
+            clients[number].write_all(b"GET / HTTP/1.1\r\n").unwrap();
+            // The first had the number 1, and is gone.
+            let Some(Waiting::Request(mut connection)) = lot.take(number + 2) else { panic!("no connection {number}") };
+            while connection.receive(&mut [0; READ_LEN], now).unwrap() == Received::Nothing {}
+            connection
+        };
+        // One sent its next request along with the last; one sent a part, which was looked at.
+        lot.next_request(received(1), now);
+        let mut slow = received(2);
+        let (collected, seen) = slow.collected();
+        assert_eq!(crate::http::head::parse(collected, seen), crate::http::head::Outcome::Incomplete);
+        lot.wait_for_request(slow, now);
+        // One has just asked, and the event is still to be seen. One is gone, and that is no request.
+        clients[0].write_all(b"GET").unwrap();
+        clients[3].shutdown(std::net::Shutdown::Write).unwrap();
+        let gone = lot.lock().take_expendable(10, |_| true);
+        assert_eq!(gone.len(), 8);
+        drop(gone);
+        assert!(lot.take(2).is_some() && lot.take(3).is_some(), "those two had asked");
     }
 
     #[test]

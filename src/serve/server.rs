@@ -62,58 +62,7 @@ impl Server {
     /// # Errors
     /// Where the address cannot be listened on, or the process has no room for what is needed.
     pub fn start_with_store(config: &Config, store: Arc<dyn Store>) -> Result<Self, Error> {
-        let failed = |what: &'static str| move |error: std::io::Error| Error::new(ErrorKind::Internal, what).with_source(error);
-        let poller = Arc::new(Poller::new().map_err(failed("cannot make a poller"))?);
-        let socket = listen(&config.host, config.port)?;
-        let addr = socket.local_addr().map_err(failed("cannot tell the address that is listened on"))?;
-        let socket = Registered::new(socket, &poller, LISTENER_KEY).map_err(failed("cannot register the listening socket"))?;
-        let (lanes, listener) = lanes::open(&poller, LANE_KEY)?;
-        let listener = Arc::new(listener);
-
-        let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
-        let room = Room {
-            connections_max: connections_max(config.connections_max),
-            trusted_proxies: config.trusted_proxies.clone(),
-            send_budget: SendBudget::new(send_budget()),
-        };
-        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
-        let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
-        let threads = num_cpus::get() * config.workers_per_core;
-        let handler = Handler {
-            source: Arc::new(source(config, store, threads, &lot)?),
-            chunk_len: config.chunk_len,
-            cors: config.cors.clone(),
-            quota,
-            trusted_proxies: config.trusted_proxies.clone(),
-        };
-        let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
-        let pool = Pool::new(threads);
-        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace });
-        let signals = Arc::<Signals>::default();
-        let pulse = Arc::<Pulse>::default();
-
-        let door = Door {
-            poller,
-            listener: Some(socket),
-            lanes,
-            lot: Arc::clone(&lot),
-            work: Arc::clone(&work),
-            signals: Arc::clone(&signals),
-            pulse: Arc::clone(&pulse),
-            probe_at: Instant::now(),
-            accept_from: None,
-            accept_warned: None,
-        };
-        let dispatch = {
-            let (listener, lot, pulse) = (Arc::clone(&listener), Arc::clone(&lot), Arc::clone(&pulse));
-            move || dispatch(&listener, &lot, &work, &pulse)
-        };
-        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
-            let builder = thread::Builder::new().name(format!("vidgate-{name}"));
-            builder.spawn(run).map_err(failed("cannot start a thread"))
-        };
-        let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
-        Ok(Self { addr, lot, signals, pulse, listener, threads })
+        Parts::assemble(config, store)?.run()
     }
 
     /// The address that is listened on.
@@ -166,6 +115,79 @@ fn source(config: &Config, store: Arc<dyn Store>, threads: usize, lot: &Arc<Lot>
         namespace: source.identity.clone(),
     };
     Ok(source.far(blocks, Metadata::new(store, metadata), threads, lot))
+}
+
+/// An error of the system while the server starts.
+fn failed(what: &'static str) -> impl Fn(std::io::Error) -> Error {
+    move |error| Error::new(ErrorKind::Internal, what).with_source(error)
+}
+
+/// The parts of a server, put together and not started.
+pub(crate) struct Parts {
+    pub(crate) door: Door,
+    pub(crate) listener: Listener,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Parts {
+    /// Puts the parts of a server on this store together. It listens, and nobody accepts.
+    pub(crate) fn assemble(config: &Config, store: Arc<dyn Store>) -> Result<Self, Error> {
+        let poller = Arc::new(Poller::new().map_err(failed("cannot make a poller"))?);
+        let socket = listen(&config.host, config.port)?;
+        let addr = socket.local_addr().map_err(failed("cannot tell the address that is listened on"))?;
+        let socket = Registered::new(socket, &poller, LISTENER_KEY).map_err(failed("cannot register the listening socket"))?;
+        let (lanes, listener) = lanes::open(&poller, LANE_KEY)?;
+
+        let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
+        let room = Room {
+            connections_max: connections_max(config.connections_max),
+            trusted_proxies: config.trusted_proxies.clone(),
+            send_budget: SendBudget::new(send_budget()),
+        };
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
+        let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
+        let threads = num_cpus::get() * config.workers_per_core;
+        let handler = Handler {
+            source: Arc::new(source(config, store, threads, &lot)?),
+            chunk_len: config.chunk_len,
+            cors: config.cors.clone(),
+            quota,
+            trusted_proxies: config.trusted_proxies.clone(),
+        };
+        let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
+        let pool = Pool::new(threads);
+        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace });
+        let door = Door {
+            poller,
+            listener: Some(socket),
+            lanes,
+            lot,
+            work,
+            signals: Arc::default(),
+            pulse: Arc::default(),
+            probe_at: Instant::now(),
+            accept_from: None,
+            accept_warned: None,
+        };
+        Ok(Self { door, listener, addr })
+    }
+
+    /// Starts its threads.
+    pub(crate) fn run(self) -> Result<Server, Error> {
+        let Self { door, listener, addr } = self;
+        let (lot, work) = (Arc::clone(&door.lot), Arc::clone(&door.work));
+        let (signals, pulse, listener) = (Arc::clone(&door.signals), Arc::clone(&door.pulse), Arc::new(listener));
+        let dispatch = {
+            let (listener, lot, pulse) = (Arc::clone(&listener), Arc::clone(&lot), Arc::clone(&pulse));
+            move || dispatch(&listener, &lot, &work, &pulse)
+        };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let builder = thread::Builder::new().name(format!("vidgate-{name}"));
+            builder.spawn(run).map_err(failed("cannot start a thread"))
+        };
+        let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
+        Ok(Server { addr, lot, signals, pulse, listener, threads })
+    }
 }
 
 /// Takes requests from the listener to the pool.

@@ -111,6 +111,11 @@ pub(crate) fn receive(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Received>
     }
 }
 
+/// Whether there is something to read. It stays there.
+pub(crate) fn has_unread(socket: impl AsFd) -> bool {
+    matches!(rustix::net::recv(socket, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK), Ok((1.., _)))
+}
+
 /// Sends what the socket has room for and says how much that was: less than `bytes` where it has no more room now. With `more`
 /// the kernel may hold a short packet back for what follows at once.
 pub(crate) fn send(socket: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {

@@ -67,7 +67,8 @@ pub(crate) struct Work {
 
 impl Work {
     /// Queues a request that came on this connection.
-    pub(crate) fn submit_request(self: &Arc<Self>, connection: Connection, request: Request) {
+    pub(crate) fn submit_request(self: &Arc<Self>, mut connection: Connection, request: Request) {
+        connection.take_off_head();
         let asked = Asked { connection, request, since: Instant::now(), landing: None, failures: 0 };
         self.submit_asked(Box::new(asked));
     }
@@ -148,6 +149,7 @@ impl Work {
 
     fn send(self: &Arc<Self>, asked: Asked, answer: Answer) {
         let Asked { mut connection, request, .. } = asked;
+        connection.end_request();
         if self.lot.is_draining() {
             connection.end_after_answer();
         }

@@ -169,6 +169,21 @@ fn a_store_that_hangs_stops_nothing_that_does_not_need_it() {
 }
 
 #[test]
+fn a_connection_ends_behind_its_ten_thousandth_request() {
+    let server = DirectoryServer::start(|_| {});
+    let mut client = Client::new(server.addr());
+    for hundred in 1..=100 {
+        client.send("GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n".repeat(100));
+        for number in 1..=100 {
+            let reply = client.reply(false);
+            let says = (hundred == 100 && number == 100).then_some("close");
+            assert_eq!((reply.status, reply.get("Connection")), (200, says), "{hundred}, {number}");
+        }
+    }
+    assert_eq!(client.rest(), b"");
+}
+
+#[test]
 fn draining_lets_streams_finish_and_takes_nobody_new() {
     let server = DirectoryServer::start(|_| {});
     let film = pattern(14, 3_000_000);

@@ -4,8 +4,8 @@ pub(crate) mod broken_store;
 pub(crate) mod client;
 pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;
-#[cfg(feature = "redis")]
 pub(crate) mod liveness;
+#[cfg(feature = "redis")]
 pub(crate) mod logs;
 pub(crate) mod minio;
 pub(crate) mod process;
