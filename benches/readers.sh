@@ -6,19 +6,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 turns=${1:-5}
-work=$(mktemp -d) pids=()
-trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
+. benches/common.sh
+need nginx-light:nginx curl:curl bc:bc python3:python3 procps:pgrep
 minio=${VIDGATE_TEST_MINIO:-${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/minio}
-vidgate=$PWD/target/release/vidgate
-
-mkdir "$work/films"
-head -c 268435456 /dev/urandom > "$work/films/film.mp4"
+slow_readers=$(harness slow_readers)
+make_film 256
 export MINIO_ROOT_USER=bench MINIO_ROOT_PASSWORD=bench-bench
 "$minio" server --quiet --address 127.0.0.1:9401 "$work/minio" > "$work/minio.log" 2>&1 & pids+=($!); minio_pid=$!
 until curl -sf http://127.0.0.1:9401/minio/health/ready; do :; done
 sign() { curl -s --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench "$@"; }
 sign -X PUT http://127.0.0.1:9401/films
-sign -T "$work/films/film.mp4" http://127.0.0.1:9401/films/film.mp4
+sign -T "$film" http://127.0.0.1:9401/films/film.mp4
 
 # A presigned URL (SigV4 in the query), by hand, so that no client library is needed.
 presigned=$(python3 - <<'PY'
@@ -36,17 +34,11 @@ print(f'http://127.0.0.1:9401/films/film.mp4?{query}&X-Amz-Signature={key.hex()}
 PY
 )
 
-(cd "$work" && PORT=9402 VIDGATE_DIR=$work/films VIDGATE_LOG=warn exec "$vidgate") > "$work/dir.log" 2> "$work/dir.err" & pids+=($!); dir_pid=$!
 (cd "$work" && PORT=9403 AWS_BUCKET_NAME=films AWS_REGION=us-east-1 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-bench \
     AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 VIDGATE_LOG=warn exec "$vidgate") > "$work/s3.log" 2> "$work/s3.err" & pids+=($!); s3_pid=$!
-cat > "$work/nginx.conf" <<CONF
-worker_processes auto; daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
-events { worker_connections 20000; }
-http { access_log off; sendfile on; tcp_nopush on; server { listen 127.0.0.1:9404; root $work/films; } }
-CONF
-chmod 755 "$work" "$work/films"
-nginx -c "$work/nginx.conf" & pids+=($!); nginx_pid=$!
-until grep -q listening "$work/dir.log" && grep -q listening "$work/s3.log" && curl -sfI http://127.0.0.1:9404/film.mp4 > /dev/null; do :; done
+until grep -q listening "$work/s3.log"; do :; done
+start_vidgate
+start_nginx
 
 # CPU seconds so far of a process and its children.
 cpu() { cat /proc/"$1"/stat $(pgrep -P "$1" | sed 's|.*|/proc/&/stat|') | awk '{ sub(/.*\) /, ""); ticks += $12 + $13 } END { print ticks / 100 }'; }
@@ -64,12 +56,11 @@ turn() {
     for pid; do after=$(echo "$after + $(cpu "$pid")" | bc -l); done
     echo "$readers $end $start $before $after" | awk '{ gb = $1 * 2 * 0.268435456; print gb / ($2 - $3), ($5 - $4) / gb }'
 }
-median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
 
 for readers in 1 8; do
     for _ in $(seq "$turns"); do
-        turn "http://127.0.0.1:9402/media/film.mp4" "$readers" "$dir_pid" >> "$work/directory.$readers"
-        turn "http://127.0.0.1:9404/film.mp4" "$readers" "$nginx_pid" >> "$work/nginx.$readers"
+        turn "$url" "$readers" "$vidgate_pid" >> "$work/directory.$readers"
+        turn "http://127.0.0.1:9405/film.mp4" "$readers" "$nginx_pid" >> "$work/nginx.$readers"
         turn "http://127.0.0.1:9403/media/film.mp4" "$readers" "$s3_pid" >> "$work/s3.$readers"
         turn "$presigned" "$readers" "$minio_pid" >> "$work/minio-direct.$readers"
     done
@@ -80,9 +71,8 @@ for readers in 1 8; do
 done
 
 # A thousand viewers at the pace of a film, from the store: there is no cache yet, so each costs the store what it takes and a little more.
-harness=$(cargo bench --locked --bench slow_readers --no-run 2>&1 | grep -o 'target/release/deps/slow_readers-[0-9a-f]*')
-for port_pid in "9402 $dir_pid" "9403 $s3_pid"; do
+for port_pid in "9402 $vidgate_pid" "9403 $s3_pid"; do
     read -r port pid <<< "$port_pid"
     echo -n "port $port: "
-    "$harness" "http://127.0.0.1:$port/media/film.mp4" 1000 65536 20 "$pid"
+    "$slow_readers" "http://127.0.0.1:$port/media/film.mp4" 1000 65536 20 "$pid"
 done

@@ -6,22 +6,39 @@
 //!
 //! All viewers connect at once, ask for the film from a place of their own, and read it at the pace of a film with a receive
 //! buffer of 64 KiB. A viewer is lost that is refused, cut, has no first byte within 30 seconds, or in the end has less than half
-//! of what its pace is. The numbers of the server are read from `/proc`, so they are there on Linux only.
+//! of what its pace is. At a pace of 0 viewers read their first bytes only; none is too slow then.
+//!
+//! The numbers of the server are read from `/proc`, so they are there on Linux only. What any load costs, the stacks and buffers of
+//! the server's threads, is told by itself: a few viewers come first and leave again, and the others count from there.
 
 #![allow(unsafe_code, reason = "registering sockets with the poller")]
+#![allow(missing_docs, unreachable_pub, reason = "a program of its own")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
 
+#[path = "support/film.rs"]
+mod film;
+#[path = "support/usage.rs"]
+mod usage;
+
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use film::{film_len, split};
 use polling::{Event, Events, Poller};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use usage::{Usage, usage};
 
 const RECEIVE_BUFFER_LEN: usize = 64 * 1024;
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(30);
+/// What is read at a time at most.
+const BUF_LEN: usize = 1024 * 1024;
 /// How often a viewer looks for bytes, which is also how uneven its pace is.
 const TICK: Duration = Duration::from_millis(500);
+/// The viewers who come first: several for each thread of the server. They read fast, for so long.
+const WARM_VIEWERS: usize = 64;
+const WARM_PACE: u64 = 1024 * 1024;
+const WARM_FOR: Duration = Duration::from_secs(3);
 
 struct Viewer {
     stream: TcpStream,
@@ -29,13 +46,6 @@ struct Viewer {
     first_byte: Option<Duration>,
     received: u64,
     lost: Option<&'static str>,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Usage {
-    rss_kib: u64,
-    threads: u64,
-    cpu_ticks: u64,
 }
 
 fn main() {
@@ -55,16 +65,22 @@ fn main() {
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("as many descriptors as may be had");
 
+    let cold = usage(&pids);
+    warm_up(addr, &path, film_len);
     let before = usage(&pids);
     let started = Instant::now();
     let poller = Poller::new().expect("a poller");
     let mut viewers = open(&poller, addr, &path, film_len, count);
-    let mut peak = before;
-    watch(&poller, &mut viewers, pace, started, lasts, || peak = usage(&pids));
-    let after = usage(&pids);
+    let mut seen = Vec::new();
+    watch(&poller, &mut viewers, pace, started, lasts, || seen.push(usage(&pids)));
 
+    let mut buf = vec![0; BUF_LEN];
     for viewer in &mut viewers {
-        let due = pace * started.elapsed().as_secs() / 2;
+        // What is due to it now is there, or the server did not send it.
+        let due = pace * viewer.asked_at.elapsed().as_secs() / 2;
+        if viewer.lost.is_none() && viewer.first_byte.is_some() {
+            viewer.read(pace, &mut buf);
+        }
         if viewer.lost.is_none() && viewer.first_byte.is_none() {
             viewer.lost = Some("no first byte");
         } else if viewer.lost.is_none() && viewer.received < due.min(film_len / 2) {
@@ -72,26 +88,16 @@ fn main() {
         }
     }
     drop(poller);
-    report(&viewers, pace, before, peak, after);
+    report(&viewers, pace, cold, before, &seen);
 }
 
-/// Host, port and path of a plain HTTP URL.
-fn split(url: &str) -> (SocketAddr, String) {
-    let rest = url.strip_prefix("http://").expect("an http:// URL");
-    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let addr = authority.to_socket_addrs().expect("host:port").next().expect("an address");
-    assert!(addr.ip().is_loopback(), "loads stay on this machine");
-    (addr, if path.is_empty() { "/".into() } else { path.into() })
-}
-
-fn film_len(addr: SocketAddr, path: &str) -> u64 {
-    let mut stream = TcpStream::connect(addr).expect("the server accepts");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nRange: bytes=0-0\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers");
-    let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
-    let range = answer.lines().find_map(|line| line.strip_prefix("content-range: bytes 0-0/").map(str::trim));
-    range.and_then(|len| len.parse().ok()).unwrap_or_else(|| panic!("no range of this URL: {answer}"))
+/// Lets a few viewers come and go, and what they held be given back.
+fn warm_up(addr: SocketAddr, path: &str, film_len: u64) {
+    let poller = Poller::new().expect("a poller");
+    let mut viewers = open(&poller, addr, path, film_len, WARM_VIEWERS);
+    watch(&poller, &mut viewers, WARM_PACE, Instant::now(), WARM_FOR, || {});
+    drop((poller, viewers));
+    std::thread::sleep(WARM_FOR);
 }
 
 /// Connects all viewers and sends their requests, and looks for first bytes meanwhile.
@@ -136,12 +142,11 @@ fn watch(
     pace: u64,
     started: Instant,
     lasts: Duration,
-    mut at_half_time: impl FnMut(),
+    mut at_each_tick: impl FnMut(),
 ) {
     let mut events = Events::new();
-    let mut buf = vec![0; 1024 * 1024];
+    let mut buf = vec![0; BUF_LEN];
     let mut next_tick = started + TICK;
-    let mut half_time = false;
     while started.elapsed() < lasts {
         let wait = next_tick.saturating_duration_since(Instant::now());
         note_first_bytes(poller, &mut events, viewers, wait);
@@ -156,16 +161,14 @@ fn watch(
                 Some(_) => viewer.read(pace, &mut buf),
             }
         }
-        if !half_time && started.elapsed() > lasts / 2 {
-            half_time = true;
-            at_half_time();
-        }
+        at_each_tick();
     }
 }
 
 impl Viewer {
     fn read(&mut self, pace: u64, buf: &mut [u8]) {
-        let due = (self.asked_at.elapsed().as_millis() as u64 * pace / 1000).saturating_sub(self.received);
+        // Those who read nothing look whether they are served at all.
+        let due = (self.asked_at.elapsed().as_millis() as u64 * pace / 1000).max(64).saturating_sub(self.received);
         let mut due = usize::try_from(due).unwrap_or(usize::MAX);
         while due > 0 {
             let len = due.min(buf.len());
@@ -185,45 +188,29 @@ impl Viewer {
     }
 }
 
-/// What the server uses now: the sum over its processes and their children.
-fn usage(pids: &[u32]) -> Usage {
-    let mut sum = Usage::default();
-    for pid in pids {
-        let read = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
-        let status = read("status");
-        let number = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name));
-            line.and_then(|rest| rest.split_whitespace().next()).and_then(|text| text.parse().ok()).unwrap_or(0)
-        };
-        sum.rss_kib += number("VmRSS:");
-        sum.threads += number("Threads:");
-        // proc(5): utime and stime are the 14th and 15th field; the 2nd may hold spaces and ends with a parenthesis.
-        let stat = read("stat");
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
-        sum.cpu_ticks += ticks(11) + ticks(12);
-    }
-    sum
-}
-
-fn report(viewers: &[Viewer], pace: u64, before: Usage, peak: Usage, after: Usage) {
+fn report(viewers: &[Viewer], pace: u64, cold: Usage, before: Usage, seen: &[Usage]) {
     let mut first: Vec<Duration> = viewers.iter().filter_map(|viewer| viewer.first_byte).collect();
     first.sort();
     let at = |part: f64| first.get(((first.len() as f64 - 1.0) * part) as usize).map_or(f64::NAN, Duration::as_secs_f64);
     let lost = viewers.iter().filter(|viewer| viewer.lost.is_some()).count();
     let received: u64 = viewers.iter().map(|viewer| viewer.received).sum();
+    let most = |of: fn(&Usage) -> u64| seen.iter().map(of).max().unwrap_or(0);
+    let rss_kib = most(|usage| usage.rss_kib);
     println!(
         "{} viewers at {pace} B/s: lost {lost}, first byte p50 {:.3} s p99 {:.3} s, received {:.1} MB; server: threads {}, memory \
-         {:.1} -> {:.1} MB ({:.2} KB a viewer), CPU {:.2} s",
+         {:.1} MB, {:.1} MB warm, {:.1} MB at most ({:.2} KB a viewer), CPU {:.2} s, pool busy in {} of {} looks",
         viewers.len(),
         at(0.5),
         at(0.99),
         received as f64 / 1e6,
-        peak.threads,
+        most(|usage| usage.threads),
+        cold.rss_kib as f64 / 1024.0,
         before.rss_kib as f64 / 1024.0,
-        peak.rss_kib as f64 / 1024.0,
-        peak.rss_kib.saturating_sub(before.rss_kib) as f64 / viewers.len() as f64,
-        after.cpu_ticks.saturating_sub(before.cpu_ticks) as f64 / 100.0,
+        rss_kib as f64 / 1024.0,
+        rss_kib.saturating_sub(before.rss_kib) as f64 / viewers.len() as f64,
+        most(|usage| usage.cpu_ticks).saturating_sub(before.cpu_ticks) as f64 / 100.0,
+        seen.iter().filter(|usage| usage.pool_busy > 0).count(),
+        seen.len(),
     );
     let mut reasons: Vec<&str> = viewers.iter().filter_map(|viewer| viewer.lost).collect();
     reasons.sort_unstable();

@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What the scripts beside it share: a working directory that goes with them, a film, servers on it, and aims that are met or not.
+# To be sourced, from the folder above.
+#
+# Where a script starts a server, its process is $vidgate_pid (port 9402) or $nginx_pid (9404, with a plain one behind it on 9405).
+
+work=$(mktemp -d) pids=() missed=0
+trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
+mkdir "$work/films"
+chmod 755 "$work" "$work/films"
+film=$work/films/film.mp4
+url=http://127.0.0.1:9402/media/film.mp4
+vidgate=$PWD/target/release/vidgate
+
+# Fails where a program is missing, and says how to get it: PACKAGE:PROGRAM.
+need() {
+    local entry packages=()
+    for entry; do command -v "${entry#*:}" >/dev/null || packages+=("${entry%:*}"); done
+    [ ${#packages[@]} = 0 ] || { echo "$0: missing; run: apt-get install -y --no-install-recommends ${packages[*]}" >&2; exit 1; }
+    [ -x "$vidgate" ] || { echo "$0: there is no $vidgate; run: make build" >&2; exit 1; }
+}
+
+# The path of a harness, built.
+harness() { cargo bench --locked --bench "$1" --no-run 2>&1 | grep -o "target/release/deps/$1-[0-9a-f]*"; }
+
+# A film of so many MiB that no compression or hole makes smaller.
+make_film() { head -c $(($1 * 1048576)) /dev/urandom > "$film"; }
+
+# Starts vidgate on the films, with these settings, and lets it have read the film once.
+start_vidgate() {
+    (cd "$work" && exec env PORT=9402 VIDGATE_DIR="$work/films" VIDGATE_LOG=warn "$@" "$vidgate") \
+        > "$work/vidgate.log" 2> "$work/vidgate.err" & vidgate_pid=$!
+    pids+=("$vidgate_pid")
+    until grep -q listening "$work/vidgate.log"; do kill -0 "$vidgate_pid"; done
+    curl -sf -o /dev/null "$url"
+}
+
+# Starts nginx: the films as they are on 9405, and on 9404 a slice cache before that, as one puts it before a bucket.
+start_nginx() {
+    cat > "$work/nginx.conf" <<CONF
+worker_processes auto; worker_rlimit_nofile 20000; daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
+events { worker_connections 19000; }
+http {
+    access_log off; sendfile on; tcp_nopush on; send_timeout 60s; keepalive_requests 1000000;
+    proxy_cache_path $work/cache levels=1:2 keys_zone=films:10m max_size=2g;
+    server { listen 127.0.0.1:9405; root $work/films; }
+    server {
+        listen 127.0.0.1:9404 backlog=4096;
+        location / {
+            slice 1m;
+            proxy_cache films; proxy_cache_key \$uri\$slice_range; proxy_cache_valid 200 206 1h;
+            proxy_set_header Range \$slice_range; proxy_http_version 1.1; proxy_pass http://127.0.0.1:9405;
+        }
+    }
+}
+CONF
+    nginx -c "$work/nginx.conf" & nginx_pid=$!
+    pids+=("$nginx_pid")
+    until curl -sfI http://127.0.0.1:9404/film.mp4 > /dev/null; do kill -0 "$nginx_pid"; done
+    curl -sf -o /dev/null http://127.0.0.1:9404/film.mp4
+}
+
+# The number behind these words in a line.
+number() { grep -oP "$2 ?\K[0-9.]+" <<< "$1" | head -n 1; }
+
+# Says whether an aim is met: WHAT FIGURE OPERATOR BOUND. The script is to end with `exit $missed`.
+aim() {
+    if [ -n "$2" ] && [ "$(echo "$2 $3 $4" | bc -l)" = 1 ]; then
+        echo "  met:    $1: $2 $3 $4"
+    else
+        echo "  MISSED: $1: ${2:-nothing} $3 $4"
+        missed=1
+    fi
+}
+
+median() { sort -n | awk '{ a[NR] = $1 } END { print a[int((NR + 1) / 2)] }'; }
