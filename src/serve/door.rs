@@ -217,8 +217,8 @@ impl Door {
                 Ok(Received::Bytes(_)) => {}
                 Ok(Received::Nothing) => {
                     self.lot.wait_for_request(connection, now);
-                    while let Some(Waiting::Request(slowest)) = self.lot.take_surplus_head() {
-                        self.refuse(slowest, &ErrorKind::RequestTimeout.into(), now);
+                    for slow in self.lot.take_surplus_heads() {
+                        self.refuse(slow, &ErrorKind::RequestTimeout.into(), now);
                     }
                     return;
                 }

@@ -47,6 +47,8 @@ const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN_MAX: usize = 256 * 1024;
 /// How many bytes of heads that are not complete are held, of all connections. Beyond, the slowest are let go.
 const COLLECTED_LEN_MAX: usize = 16 * 1024 * 1024;
+/// The part of what may be held that is let go at once where room must be made, as a divisor.
+const MADE_AT_ONCE: usize = 128;
 /// How many bytes of heads are held of requests that are not answered yet. Beyond, the next that is long is refused.
 pub(crate) const ASKED_LEN_MAX: usize = 64 * 1024 * 1024;
 /// A head so short is never refused for that, in bytes: almost all are shorter, and what they hold the number of connections bounds.
@@ -250,16 +252,16 @@ impl Lot {
     }
 
     /// Takes out those that must go so that one more client gets in, to be dropped by the caller. Where this client has its share,
-    /// it is one of its own; where all connections are in use, it is a few at a time, so that a crowd at the door does not have
-    /// all of them looked at for each of it.
+    /// these are of its own. It is a few at a time, so that a crowd at the door does not have all connections looked at for each
+    /// of it.
     pub(crate) fn make_room(&self, peer: IpAddr) -> Vec<Waiting> {
         let mut inner = self.lock();
         let client = forwarded::group(peer);
         let share = (self.room.connections_max / CLIENT_SHARE).max(1);
         if inner.clients.get(&client).is_some_and(|count| *count >= share) {
-            inner.take_expendable(1, |slot| slot.client == Some(client))
+            inner.take_expendable(1 + share / MADE_AT_ONCE, |slot| slot.client == Some(client))
         } else if inner.slots.len() >= self.room.connections_max {
-            inner.take_expendable(1 + self.room.connections_max / 128, |_| true)
+            inner.take_expendable(1 + self.room.connections_max / MADE_AT_ONCE, |_| true)
         } else {
             Vec::new()
         }
@@ -300,18 +302,26 @@ impl Lot {
         self.put(connection.id, Waiting::Request(connection), deadline);
     }
 
-    /// Where more is held of incomplete heads than may be, takes out the one that has been coming for the longest time.
-    pub(crate) fn take_surplus_head(&self) -> Option<Waiting> {
+    /// Where more is held of incomplete heads than may be, takes out those that have been coming for the longest time: so many that
+    /// there is some room again, for all connections are looked at to find them.
+    pub(crate) fn take_surplus_heads(&self) -> Vec<Connection> {
         let mut inner = self.lock();
+        let mut taken = Vec::new();
         if inner.collected_len <= COLLECTED_LEN_MAX {
-            return None;
+            return taken;
         }
         let heads = inner.slots.iter().filter_map(|(id, slot)| match &slot.waiting {
-            Some(Waiting::Request(connection)) => Some((connection.head_since?, *id)),
+            Some(Waiting::Request(connection)) => Some(Reverse((connection.head_since?, *id))),
             _ => None,
         });
-        let (_, slowest) = heads.min()?;
-        inner.take(slowest)
+        let mut heads: BinaryHeap<Reverse<(Instant, usize)>> = heads.collect::<Vec<_>>().into();
+        while inner.collected_len > COLLECTED_LEN_MAX - COLLECTED_LEN_MAX / MADE_AT_ONCE {
+            let Some(Reverse((_, slowest))) = heads.pop() else { break };
+            if let Some(Waiting::Request(connection)) = inner.take(slowest) {
+                taken.push(connection);
+            }
+        }
+        taken
     }
 
     /// Looks at the connection's next request, which may have come already; else waits for it.
@@ -661,6 +671,25 @@ mod tests {
         assert_eq!(lot.len(), 10);
         drop(lot.close());
         assert!(lot.lock().clients.is_empty() && lot.lock().collected_len == 0);
+    }
+
+    #[test]
+    fn surplus_heads_go_the_slowest_first_and_some_at_once() {
+        let (lot, connection, _client, now) = one();
+        drop(connection);
+        let _clients = crowd(&lot, "127.0.0.1", 10);
+        for id in 2..12 {
+            let Some(Waiting::Request(mut connection)) = lot.take(id) else { panic!("no connection {id}") };
+            // The later ones are the slower ones here.
+            connection.head_since = Some(now + SECOND * (20 - u32::try_from(id).unwrap()));
+            lot.wait_for_request(connection, now);
+        }
+        assert!(lot.take_surplus_heads().is_empty());
+        // Together they hold nothing, and somebody else a little more than may be.
+        lot.lock().collected_len = COLLECTED_LEN_MAX + 1;
+        let taken: Vec<usize> = lot.take_surplus_heads().iter().map(|connection| connection.id).collect();
+        assert_eq!(taken, [11, 10, 9, 8, 7, 6, 5, 4, 3, 2], "nothing was enough");
+        lot.lock().collected_len = 0;
     }
 
     #[test]
