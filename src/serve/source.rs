@@ -212,3 +212,36 @@ impl Drop for OpenSpan {
         self.spans_open.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::http::response::ObjectPart;
+    use crate::serve::chunks::{Chunks, First};
+    use crate::serve::server::Parts;
+    use crate::store::Directory;
+
+    #[test]
+    fn slices_whose_read_is_at_its_end_count_as_kept() {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::write(root.path().join("film.mp4"), [0; 4096]).unwrap();
+        let config = Config { host: "127.0.0.1".into(), port: 0, ..Config::default() };
+        let parts = Parts::assemble(&config, Arc::new(Directory::open(root.path()).unwrap())).unwrap();
+        let source = Arc::clone(&parts.door.work.handler.source);
+        let id = source.store.head(&ObjectKey::new("film.mp4").unwrap()).unwrap().id;
+        let part = ObjectPart { id, object_size: 4096, range: 0..4096, chunk_len: 4096 };
+        let mut viewers: Vec<Chunks> = (0..=SPANS_KEPT_MAX).map(|_| Chunks::new(Arc::clone(&source), part.clone())).collect();
+        let first = |chunks: &mut Chunks| match chunks.first().unwrap() {
+            First::Slice(slice) => slice,
+            First::Join(_) => panic!("nobody else reads"),
+        };
+        let slices: Vec<Bytes> = viewers.iter_mut().map(first).collect();
+        assert!(viewers.iter().all(|chunks| !chunks.holds_span()), "one slice is all of it");
+        assert!(!source.may_hold(), "{} slices are in memory", slices.len());
+        drop(slices);
+        assert!(source.may_hold());
+    }
+}

@@ -2,16 +2,20 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use vidgate::ErrorKind;
 use vidgate::config::{CorsOrigins, LogFormat};
+use vidgate::{Config, ErrorKind};
 
 use crate::support::broken_store::{BrokenStore, Fault};
 use crate::support::client::{Client, get};
 use crate::support::pattern;
 use crate::support::server::{DirectoryServer, start};
+use crate::support::wait_for;
 
 const FILM_LEN: usize = 3_000_000;
+/// Longer than anything here takes, and shorter than a test may hang.
+const SOON: Duration = Duration::from_secs(20);
 
 fn film_server() -> (DirectoryServer, Vec<u8>) {
     let server = DirectoryServer::start(|_| {});
@@ -301,15 +305,17 @@ fn a_panic_in_a_chunk_source_is_logged_with_its_place_and_costs_no_thread() {
         vidgate::logging::init(log::LevelFilter::Info, LogFormat::Json).unwrap();
         let film = pattern(9, FILM_LEN);
         let server = start(Arc::new(BrokenStore::new(film.clone(), Fault::PanicInRead(1_048_576))), |_| {});
-        let threads = threads_called("vidgate-pool");
+        // A thread gives itself its name, once it runs.
+        let threads = num_cpus::get() * Config::default().workers_per_core;
+        let is_whole = || (threads_called("vidgate-pool") == threads).then_some(());
+        wait_for("the threads of the pool", SOON, is_whole);
         for _ in 0..VIEWERS {
             let mut client = Client::new(server.addr());
             client.ask("GET", "/media/film.mp4", &[]);
             assert_eq!(client.head().status, 200);
             assert!(film.starts_with(&client.rest()));
         }
-        assert!(threads > 0);
-        assert_eq!(threads_called("vidgate-pool"), threads);
+        wait_for("the pool to have as many as before", SOON, is_whole);
         return;
     }
     let program = std::env::current_exe().unwrap();
