@@ -20,8 +20,9 @@ const COPIED_SHARE: usize = 2;
 #[derive(Default)]
 pub(crate) struct Buffers {
     free: Mutex<Vec<Vec<u8>>>,
-    /// How many hold a slice of one stream.
+    /// How many hold a slice of one stream, and how many a block that many may share, the cache among them.
     slices: AtomicUsize,
+    blocks: AtomicUsize,
 }
 
 impl Buffers {
@@ -45,14 +46,22 @@ impl Buffers {
     }
 
     /// Makes what is in a buffer a value that many can hold. The buffer comes back when the last of them let go.
-    pub(crate) fn share(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Shared { buffer, home: Arc::clone(self), is_slice: false })
+    fn share(self: &Arc<Self>, buffer: Vec<u8>, holds: Holds) -> Bytes {
+        let home = Arc::clone(self);
+        home.count(holds).fetch_add(1, Ordering::Relaxed);
+        Bytes::from_owner(Shared { buffer, home, holds })
+    }
+
+    fn count(&self, holds: Holds) -> &AtomicUsize {
+        match holds {
+            Holds::Slice => &self.slices,
+            Holds::Block => &self.blocks,
+        }
     }
 
     /// The same for a slice of one stream, which counts until it is sent or given up.
     pub(crate) fn share_slice(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
-        self.slices.fetch_add(1, Ordering::Relaxed);
-        Bytes::from_owner(Shared { buffer, home: Arc::clone(self), is_slice: true })
+        self.share(buffer, Holds::Slice)
     }
 
     /// How many slices of single streams there are.
@@ -60,10 +69,15 @@ impl Buffers {
         self.slices.load(Ordering::Relaxed)
     }
 
-    /// The same for what will be kept for long: where it fills little of its buffer, it gets one of its own size.
-    pub(crate) fn share_for_long(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
+    /// How many blocks there are, those in the cache included, and those left out that were given a buffer of their own size.
+    pub(crate) fn blocks(&self) -> usize {
+        self.blocks.load(Ordering::Relaxed)
+    }
+
+    /// The same for a block, which will be kept for long: where it fills little of its buffer, it gets one of its own size.
+    pub(crate) fn share_block(self: &Arc<Self>, buffer: Vec<u8>) -> Bytes {
         if buffer.len() * COPIED_SHARE > buffer.capacity() {
-            return self.share(buffer);
+            return self.share(buffer, Holds::Block);
         }
         let copy = Bytes::copy_from_slice(&buffer);
         self.give_back(buffer);
@@ -71,10 +85,16 @@ impl Buffers {
     }
 }
 
+#[derive(Clone, Copy)]
+enum Holds {
+    Slice,
+    Block,
+}
+
 struct Shared {
     buffer: Vec<u8>,
     home: Arc<Buffers>,
-    is_slice: bool,
+    holds: Holds,
 }
 
 impl AsRef<[u8]> for Shared {
@@ -85,9 +105,7 @@ impl AsRef<[u8]> for Shared {
 
 impl Drop for Shared {
     fn drop(&mut self) {
-        if self.is_slice {
-            self.home.slices.fetch_sub(1, Ordering::Relaxed);
-        }
+        self.home.count(self.holds).fetch_sub(1, Ordering::Relaxed);
         self.home.give_back(std::mem::take(&mut self.buffer));
     }
 }
@@ -101,7 +119,7 @@ mod tests {
         let buffers = Arc::<Buffers>::default();
         let mut buffer = buffers.take();
         buffer.resize(BUFFER_LEN, 1);
-        let one = buffers.share_for_long(buffer);
+        let one = buffers.share_block(buffer);
         let other = one.slice(5..);
         drop(one);
         assert_eq!(buffers.lock().len(), 0);
@@ -109,7 +127,7 @@ mod tests {
         assert_eq!(buffers.lock().len(), 1);
         let mut small = buffers.take();
         small.extend_from_slice(b"small");
-        let kept = buffers.share_for_long(small);
+        let kept = buffers.share_block(small);
         assert_eq!((&kept[..], buffers.lock().len()), (&b"small"[..], 1));
         buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
         assert_eq!(buffers.lock().len(), 1);
@@ -118,7 +136,7 @@ mod tests {
     fn slices_are_counted_while_they_are_held() {
         let buffers = Arc::<Buffers>::default();
         let slices: Vec<Bytes> = (0..5).map(|_| buffers.share_slice(buffers.take())).collect();
-        let block = buffers.share(buffers.take());
+        let block = buffers.share(buffers.take(), Holds::Block);
         assert_eq!(buffers.slices(), 5);
         drop(slices);
         assert_eq!(buffers.slices(), 0);

@@ -151,7 +151,7 @@ impl Cached {
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
         match shared.blocks.fetch(block_id, len, source.buffers.take()) {
             Ok(buffer) => {
-                let block = source.buffers.share_for_long(buffer);
+                let block = source.buffers.share_block(buffer);
                 shared.blocks.keep(block_id, &block);
                 Some(block)
             }
@@ -216,9 +216,9 @@ impl Cached {
             // Left before the others are told, so that one of them finds it.
             self.leave(source, shared, block_id, fill);
             drop(lead);
-            return (source.buffers.share(part), false);
+            return (source.buffers.share_slice(part), false);
         }
-        let block = source.buffers.share_for_long(fill.block);
+        let block = source.buffers.share_block(fill.block);
         shared.blocks.keep(block_id, &block);
         shared.blocks.store(block_id, &block);
         let is_end = fill.span.end == range.end;

@@ -145,9 +145,11 @@ impl Source {
     }
 
     /// Whether an open read, and what came of it, may be kept while its stream waits: not where too many are kept already. The last
-    /// slice of a read outlives it, so both are counted.
+    /// slice of a read outlives it, and a block its place in the cache, so all three are counted.
     pub(crate) fn may_hold(&self) -> bool {
-        self.spans_open.load(Ordering::Relaxed).max(self.buffers.slices()) <= SPANS_KEPT_MAX
+        let in_cache = self.shared.as_ref().map_or(0, |shared| shared.blocks.ram_count());
+        let evicted = self.buffers.blocks().saturating_sub(in_cache);
+        self.spans_open.load(Ordering::Relaxed).max(self.buffers.slices()).max(evicted) <= SPANS_KEPT_MAX
     }
 }
 
@@ -215,14 +217,18 @@ impl Drop for OpenSpan {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use bytes::Bytes;
 
     use super::*;
     use crate::config::Config;
     use crate::http::response::ObjectPart;
+    use crate::object::ETag;
     use crate::serve::chunks::{Chunks, First};
     use crate::serve::server::Parts;
-    use crate::store::Directory;
+    use crate::store::blocks::BLOCK_LEN;
+    use crate::store::{Directory, ListPage, ListQuery};
 
     #[test]
     fn slices_whose_read_is_at_its_end_count_as_kept() {
@@ -242,6 +248,60 @@ mod tests {
         assert!(viewers.iter().all(|chunks| !chunks.holds_span()), "one slice is all of it");
         assert!(!source.may_hold(), "{} slices are in memory", slices.len());
         drop(slices);
+        assert!(source.may_hold());
+    }
+
+    /// A far store of one object of zeros, which are all there at once.
+    struct Zeros(u64);
+
+    impl Store for Zeros {
+        fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+            let id = ObjectId { key: key.clone(), etag: ETag::from_store("v")? };
+            Ok(ObjectMeta { id, size: self.0, last_modified: UNIX_EPOCH, content_type: None, cache_control: None })
+        }
+
+        fn open(&self, _: &ObjectId, _: Range<u64>) -> Result<Box<dyn Span>, Error> {
+            Ok(Box::new(Self(0)))
+        }
+
+        fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
+            Ok(ListPage::default())
+        }
+    }
+
+    impl Span for Zeros {
+        fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
+            buf.resize(buf.len() + len_max, 0);
+            Ok(len_max)
+        }
+    }
+
+    #[test]
+    fn blocks_that_the_cache_had_to_let_go_count_as_kept() {
+        let size = 100 * BLOCK_LEN as u64;
+        let config = Config { host: "127.0.0.1".into(), port: 0, cache_ram: 1 << 20, ..Config::default() };
+        let parts = Parts::assemble(&config, Arc::new(Zeros(size))).unwrap();
+        let source = Arc::clone(&parts.door.work.handler.source);
+        let id = source.store.head(&ObjectKey::new("film.mp4").unwrap()).unwrap().id;
+        let watch = |index: u64| {
+            let start = index * BLOCK_LEN as u64;
+            let part = ObjectPart { id: id.clone(), object_size: size, range: start..size, chunk_len: BLOCK_LEN };
+            match Chunks::new(Arc::clone(&source), part).first().unwrap() {
+                First::Slice(slice) => slice,
+                First::Join(_) => panic!("nobody else reads"),
+            }
+        };
+        // Of one block that is in the cache, any number may be held.
+        let same: Vec<Bytes> = (0..100).map(|_| watch(0)).collect();
+        assert!(source.may_hold());
+        let others: Vec<Bytes> = (1..50).map(watch).collect();
+        assert!(
+            !source.may_hold(),
+            "{} blocks are in memory, {} in the cache",
+            source.buffers.blocks(),
+            config.cache_ram / (1 << 17)
+        );
+        drop((same, others));
         assert!(source.may_hold());
     }
 }

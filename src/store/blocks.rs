@@ -157,6 +157,11 @@ impl Blocks {
         self.ram.as_ref().map_or(0, Cache::weight)
     }
 
+    /// How many blocks are in memory.
+    pub(crate) fn ram_count(&self) -> usize {
+        self.ram.as_ref().map_or(0, Cache::len)
+    }
+
     /// How many bytes are on disk.
     pub(crate) fn disk_len(&self) -> u64 {
         self.disk.as_ref().map_or(0, DiskCache::len)
