@@ -34,7 +34,7 @@ impl Film {
     fn with_environment<T>(&self, folder: &Path, more: &[(&str, &str)], start: impl FnOnce(&[(&str, &str)]) -> T) -> T {
         let config = &self.config;
         let endpoint = config.endpoint.clone().unwrap();
-        let (access_key_id, secret_access_key) = minio().login();
+        let (access_key_id, secret_access_key) = minio().user();
         let mut environment = vec![
             ("AWS_BUCKET_NAME", config.bucket.as_str()),
             ("AWS_ENDPOINT_URL_S3", endpoint.as_str()),

@@ -112,11 +112,6 @@ impl Minio {
         (USER, &self.password)
     }
 
-    /// Whom it knows, and by which secret.
-    pub(crate) fn login(&self) -> (&str, &str) {
-        (USER, &self.password)
-    }
-
     /// A new, empty bucket.
     pub(crate) fn bucket(&'static self) -> TestBucket {
         let name = format!("films-{}", self.buckets.fetch_add(1, Ordering::Relaxed));
