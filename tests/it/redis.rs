@@ -425,6 +425,45 @@ fn what_is_no_redis_costs_a_line() {
 }
 
 #[test]
+fn a_redis_that_was_slow_once_is_asked_again() {
+    // It takes 30 ms for each of the two replies: too long for who waits, and not for each read. The next time it is quick.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&asked);
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            let (mut client, count) = (client.unwrap(), Arc::clone(&count));
+            thread::spawn(move || {
+                let mut buf = [0; 4096];
+                while let Ok(len @ 1..) = client.read(&mut buf) {
+                    let is_get = buf[..len].windows(8).any(|window| window == b"GETRANGE");
+                    let replies: &[&[u8]] = if is_get { &[b"$0\r\n\r\n", b":-2\r\n"] } else { &[b"+PONG\r\n"] };
+                    let nth = is_get.then(|| {
+                        let mut count = count.lock().unwrap();
+                        *count += 1;
+                        *count
+                    });
+                    for reply in replies {
+                        if nth == Some(1) {
+                            thread::sleep(Duration::from_millis(30));
+                        }
+                        let _ = client.write_all(reply);
+                    }
+                }
+            });
+        }
+    });
+    let nodes = Nodes::start(&[&url]);
+    let mut tries = 0;
+    wait_for("it to be asked again", SOON, || {
+        tries += 1;
+        nodes.check(0, &format!("film {tries}"));
+        (*asked.lock().unwrap() > 1).then_some(())
+    });
+}
+
+#[test]
 fn a_wrong_password_is_told_and_no_password_is() {
     let redis = Redis::start();
     for url in [format!("redis://:hunter2@{}", redis.addr()), format!("redis://hunter1:hunter2@{}/2", redis.addr())] {

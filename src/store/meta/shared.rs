@@ -22,7 +22,7 @@ mod listener;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, RecvTimeoutError, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,16 +40,22 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Jobs that wait for the courier. He does thousands a second; where they pile up the server is slow, and more need not wait.
 const JOBS_MAX: usize = 256;
 
+/// What comes back of a job: a record and how long it is fresh, or that it is done. One type for all, because each further type of
+/// channel costs the program 10 KB.
+type Answer = Option<(Record, Duration)>;
+
 /// What the courier is asked to do.
 enum Job {
     /// Bring a record, unless it is too late.
-    Get { key: ObjectKey, due: Instant, answer: SyncSender<Option<(Record, Duration)>> },
+    Get { key: ObjectKey, due: Instant, answer: SyncSender<Answer> },
     /// Put a record there, for so long.
     Put { key: ObjectKey, bytes: Vec<u8>, ttl: Duration },
     /// Delete a record, and tell the other nodes.
-    Forget { key: ObjectKey, done: SyncSender<()> },
+    Forget { key: ObjectKey, done: SyncSender<Answer> },
+    /// Look whether the server answers: a request waited in vain.
+    Look,
     /// Delete a record, of which another node told.
-    Delete { key: ObjectKey, done: SyncSender<()> },
+    Delete { key: ObjectKey, done: SyncSender<Answer> },
 }
 
 /// The names of things in Redis.
@@ -134,7 +140,7 @@ pub(super) struct Shared {
     jobs: SyncSender<Job>,
     health: Arc<Health>,
     /// Tells the listener to end, by being dropped.
-    _stop: SyncSender<()>,
+    _stop: SyncSender<Answer>,
 }
 
 impl Shared {
@@ -170,7 +176,7 @@ impl Shared {
     /// these days, and after 50 milliseconds where that is only seen now.
     pub(super) fn get(&self, key: &ObjectKey) -> Option<(Record, Duration)> {
         let due = Instant::now() + ANSWER_WAIT_MAX;
-        self.ask(|answer| Job::Get { key: key.clone(), due, answer }).flatten()
+        self.ask(&|answer| Job::Get { key: key.clone(), due, answer })
     }
 
     /// Puts a record there, for so long. Nobody waits for it.
@@ -184,24 +190,26 @@ impl Shared {
     pub(super) fn forget(&self, key: &ObjectKey) {
         let job = |done| Job::Forget { key: key.clone(), done };
         if self.health.is_up() {
-            self.ask(job);
+            self.ask(&job);
         } else {
             // The courier keeps it in mind. Where even his queue is full, the TTL of the record is what ends it.
             let _ = self.jobs.try_send(job(mpsc::sync_channel(1).0));
         }
     }
 
-    fn ask<T>(&self, job: impl FnOnce(SyncSender<T>) -> Job) -> Option<T> {
+    fn ask(&self, job: &dyn Fn(SyncSender<Answer>) -> Job) -> Answer {
         if !self.health.is_up() {
             return None;
         }
-        let (answer, answers): (_, Receiver<T>) = mpsc::sync_channel(1);
+        let (answer, answers) = mpsc::sync_channel(1);
         // A queue that is full is not waited for.
         self.jobs.try_send(job(answer)).ok()?;
         match answers.recv_timeout(ANSWER_WAIT_MAX) {
-            Ok(answer) => Some(answer),
+            Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => {
                 self.health.fall("no answer within 50 ms");
+                // The courier may have come back just after, and now nobody else has anything for him to do.
+                let _ = self.jobs.try_send(Job::Look);
                 None
             }
             Err(RecvTimeoutError::Disconnected) => None,

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use redis::{RedisResult, Value};
 
 use super::link::{Link, is_refusal, tell};
-use super::{ANSWER_WAIT_MAX, Health, Job, Names};
+use super::{ANSWER_WAIT_MAX, Answer, Health, Job, Names};
 use crate::store::meta::clock::pause_after;
 use crate::store::meta::local::Local;
 
@@ -31,7 +31,7 @@ pub(super) struct Listener {
     pub(super) local: Weak<Local>,
     pub(super) jobs: SyncSender<Job>,
     /// Nothing ever comes of it: it ends when this thread is to end.
-    pub(super) stopped: Receiver<()>,
+    pub(super) stopped: Receiver<Answer>,
 }
 
 impl Listener {
