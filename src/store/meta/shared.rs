@@ -40,8 +40,8 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Jobs that wait for the courier. He does thousands a second; where they pile up the server is slow, and more need not wait.
 const JOBS_MAX: usize = 256;
 
-/// What comes back of a job: a record and how long it is fresh, or that it is done. One type for all, because each further type of
-/// channel costs the program 10 KB.
+/// What comes back of a job: a record and how long it is fresh, or that it is done. One type for all: each further type of
+/// channel is a further copy of its code.
 type Answer = Option<(Record, Duration)>;
 
 /// What the courier is asked to do.

@@ -198,7 +198,7 @@ impl Courier {
     /// Says something to the server, where it answers these days, and gives whether it was answered. A connection that the server
     /// closed, as it may at any time, is opened anew and the same is said once more; all that is said here may be said twice.
     ///
-    /// Not generic: a copy for each thing that is said was 10 KB of the program.
+    /// Not generic, so that there is one copy of it.
     fn exchange(&mut self, say: &mut dyn FnMut(&mut Connection) -> RedisResult<()>) -> bool {
         if !self.health.is_up() {
             return false;
