@@ -26,6 +26,10 @@ pub enum ErrorKind {
     BadKey,
     /// `?chunkSize=` is not a decimal integer.
     BadChunkSize,
+    /// A token is missing, or is not accepted (RFC 9110 section 15.5.2).
+    Unauthorized,
+    /// A good token, but for another object or another client (RFC 9110 section 15.5.4).
+    Forbidden,
     /// There is no such route, or no such object.
     NotFound,
     /// The route exists, but not for this method.
@@ -74,6 +78,8 @@ impl ErrorKind {
             Self::BadRequest => (400, "bad_request", Client, "the request is malformed"),
             Self::BadKey => (400, "bad_key", Client, "the object key is not valid"),
             Self::BadChunkSize => (400, "bad_chunk_size", Client, "chunkSize must be a whole number of bytes"),
+            Self::Unauthorized => (401, "unauthorized", Client, "a token is needed here"),
+            Self::Forbidden => (403, "forbidden", Client, "the token is for something else"),
             Self::NotFound => (404, "not_found", Client, "there is nothing here"),
             Self::MethodNotAllowed => (405, "method_not_allowed", Client, "this method is not for this address"),
             Self::RequestTimeout => (408, "bad_request", Client, "the request head was not complete in time"),

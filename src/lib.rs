@@ -63,6 +63,7 @@
 //! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`]. [`store::credentials`]: who asks
 //!   the bucket.
 //! - [`Error`] and [`ErrorKind`]: what goes wrong, on whose side, and the status that answers it.
+//! - [`sign`]: signed URLs and cookies of CloudFront, and playback tokens, as pure functions.
 //! - [`object`]: keys, entity tags, versions. [`http`]: the decisions of HTTP as pure functions. [`web`]: the two pages.
 //! - [`logging`]: log lines on standard error. A program that has a logger for the `log` crate need not call it.
 
@@ -73,6 +74,7 @@ pub mod logging;
 mod metrics;
 pub mod object;
 pub mod serve;
+pub mod sign;
 pub mod store;
 pub mod web;
 pub use config::Config;

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks; takes a moment when everything is there.
-# MinIO goes into the user's cache, programs come from Debian's packages, JavaScript packages into tests/e2e.
+# MinIO and Python packages go into the user's cache, programs come from Debian's packages, JavaScript packages into tests/e2e
+# and tests/peers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +10,7 @@ minio=v0.0.0-20260212201848-7aac2a2c5b7c
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
 
 # Debian package:program, for all that the tests call.
-packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl)
+packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl python3:python3)
 
 say() { printf '%-12s %-11s %s\n' "$@"; }
 die() { echo "tests/install.sh: $*" >&2; exit 1; }
@@ -56,24 +57,46 @@ install_minio() {
     say minio $state "$minio"
 }
 
-# The copy of the lock file that npm installed from is written last, so it stands for a whole installation.
-install_npm() {
-    local stamp=node_modules/.installed-lock state=present
-    [ -e tests/e2e/package.json ] || { say tests/e2e none "no JavaScript packages in this tree"; return; }
-    has node && has npm || die "node and npm are missing: the browser tests need Node.js 18 or newer"
+# The virtual environment has the sum of the list of packages in its name, and gets that name only when it is whole.
+install_python() {
+    local list=tests/peers/requirements.txt state=present sum
+    sum=$(cksum <"$list")
+    local venv=$cache/python-${sum%% *}
+    if [ ! -x "$venv/bin/python" ]; then
+        python3 -c 'import ensurepip, venv' 2>/dev/null || die "Python's venv is missing: apt-get install python3-venv"
+        say python installing
+        state=installed
+        rm -rf "$venv.part"
+        # Its scripts would not survive the move, its interpreter does.
+        python3 -m venv "$venv.part"
+        "$venv.part/bin/pip" install -q --disable-pip-version-check --no-deps -r "$list"
+        mv "$venv.part" "$venv"
+    fi
+    ln -sfn "${venv##*/}" "$cache/python.new"
+    mv -fT "$cache/python.new" "$cache/python"
+    say python $state "$(grep -c '==' "$list") packages"
+}
+
+has_node() {
+    has node && has npm || die "node and npm are missing: the tests need Node.js 20 or newer"
     local node
     node=$(node -p process.versions.node)
-    [ "${node%%.*}" -ge 18 ] || die "Node.js $node is too old: the browser tests need 18 or newer"
+    [ "${node%%.*}" -ge 20 ] || die "Node.js $node is too old: the tests need 20 or newer"
     say node present "$node"
-    cd tests/e2e
+}
+
+# The copy of the lock file that npm installed from is written last, so it stands for a whole installation.
+install_npm() (
+    local stamp=node_modules/.installed-lock state=present
+    cd "$1"
     if ! cmp -s package-lock.json $stamp; then
-        say tests/e2e installing
+        say "$1" installing
         npm ci --ignore-scripts --no-audit --no-fund
         cp package-lock.json $stamp
         state=installed
     fi
-    say tests/e2e $state "$(node -p 'Object.keys(require("./package-lock.json").packages).length - 1') packages"
-}
+    say "$1" $state "$(node -p 'Object.keys(require("./package-lock.json").packages).length - 1') packages"
+)
 
 has cargo || die "cargo is missing: install Rust (https://rustup.rs)"
 version=$(cargo --version) || die "cargo is here and does not run"
@@ -84,4 +107,7 @@ exec 9>"$cache/install.lock"
 if has flock; then flock 9; fi
 install_packages
 install_minio
-install_npm
+install_python
+has_node
+install_npm tests/e2e
+install_npm tests/peers

@@ -86,6 +86,10 @@ impl Response {
         if matches!(error.kind(), ErrorKind::Busy | ErrorKind::TooManyStreams) {
             response.field("Retry-After", "1");
         }
+        if error.kind() == ErrorKind::Unauthorized {
+            // RFC 9110 section 15.5.2: a 401 says how to do better. RFC 6750 has the scheme.
+            response.field("WWW-Authenticate", "Bearer");
+        }
         response
     }
 
@@ -144,6 +148,8 @@ fn reason(status: u16) -> &'static str {
         206 => "Partial Content",
         304 => "Not Modified",
         400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         408 => "Request Timeout",

@@ -57,12 +57,15 @@ fn each_library_has_one_home() {
     only_in(&["src/serve/pool.rs"], &["threadpool"]);
     only_in(&["src/http/head.rs"], &["httparse"]);
     only_in(&["src/store/meta/shared/"], &["use redis::", " redis::"]);
+    only_in(&["src/sign/cloudfront"], &["rsa::", "p256::", "sha1::"]);
+    only_in(&["src/sign/token", "src/store/credentials"], &["hmac::"]);
+    only_in(&["src/sign/token"], &["serde::"]);
     only_in(&["src/serve/socket.rs"], &["unsafe", "allow(unsafe_code)"]);
 }
 
 #[test]
 fn the_pure_half_does_no_io_reads_no_clock_and_locks_nothing() {
-    for (name, text) in files("src/http", &["rs"]) {
+    for (name, text) in files("src/http", &["rs"]).into_iter().chain(files("src/sign", &["rs"])) {
         for word in [
             "std::fs",
             "TcpStream",
@@ -89,7 +92,7 @@ fn only_the_plan_chooses_how_bytes_are_answered() {
 
 #[test]
 fn dependencies_point_down() {
-    for (folder, above) in [("src/http", "crate::serve"), ("src/store", "crate::serve")] {
+    for (folder, above) in [("src/http", "crate::serve"), ("src/sign", "crate::store"), ("src/store", "crate::serve")] {
         for (name, text) in files(folder, &["rs"]) {
             assert!(!code(&text).contains(above), "{name} names {above}");
         }

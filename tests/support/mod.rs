@@ -8,6 +8,7 @@ pub(crate) mod liveness;
 #[cfg(feature = "redis")]
 pub(crate) mod logs;
 pub(crate) mod minio;
+pub(crate) mod peers;
 pub(crate) mod process;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;

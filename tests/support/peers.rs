@@ -1,0 +1,66 @@
+//! Other people's tools: botocore, the signer of AWS for JavaScript, `PyJWT`, jose and openssl, as `tests/install.sh` pins them.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// Whom to ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// botocore and `PyJWT`.
+    Python,
+    /// @aws-sdk/cloudfront-signer and jose.
+    Node,
+}
+
+/// Asks a peer to `sign`, `mint` or `read` all of these.
+///
+/// # Panics
+/// Where it cannot, saying what it said.
+#[track_caller]
+pub(crate) fn ask(peer: Peer, what: &str, items: &Value) -> Vec<Value> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let mut command = match peer {
+        Peer::Python => {
+            let python = cache().join("python/bin/python");
+            assert!(python.exists(), "{} is missing: tests/install.sh makes it", python.display());
+            let mut command = Command::new(python);
+            command.arg(root.join("tests/peers/peers.py"));
+            command
+        }
+        Peer::Node => {
+            let modules = root.join("tests/peers/node_modules");
+            assert!(modules.is_dir(), "tests/peers/node_modules is missing: tests/install.sh makes it");
+            let mut command = Command::new("node");
+            command.arg(root.join("tests/peers/peers.mjs"));
+            command
+        }
+    };
+    let answer = run(command.arg(what), items.to_string().as_bytes());
+    serde_json::from_slice(&answer).expect("the peer answers in JSON")
+}
+
+/// Runs `openssl` with these arguments, and gives what it wrote.
+#[track_caller]
+pub(crate) fn openssl(arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    run(Command::new("openssl").args(arguments), input)
+}
+
+#[track_caller]
+fn run(command: &mut Command, input: &[u8]) -> Vec<u8> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child =
+        command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}; tests/install.sh says what is missing"));
+    // All of it is read before anything is answered, and more than a pipe holds is not asked in one go.
+    child.stdin.take().expect("piped").write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    output.stdout
+}
+
+fn cache() -> PathBuf {
+    let home = || Path::new(&std::env::var_os("HOME").expect("HOME is set")).join(".cache");
+    std::env::var_os("XDG_CACHE_HOME").map_or_else(home, PathBuf::from).join("vidgate")
+}
