@@ -1,14 +1,18 @@
-//! Which store is served.
+//! Which store is served, and what CloudFront is in front of it.
 //!
-//! In scope: the choice between a bucket and a directory, and what each of them needs. Not in scope: reading single settings.
+//! In scope: the choice between a bucket and a directory, and what each of them and a key pair needs. Not in scope: reading single settings.
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::draft::Draft;
 use super::errors::Problem;
+use super::parse;
 use super::sources::Layers;
 use super::table::{DIR_DEFAULT, REGION_DEFAULT};
-use super::{StoreConfig, credentials};
+use super::{CloudFront, StoreConfig, credentials};
+use crate::sign::cloudfront::{PrivateKey, Signer};
 use crate::store::S3Config;
 use crate::store::credentials::Read;
 
@@ -74,4 +78,54 @@ fn checked(config: S3Config) -> Result<S3Config, Vec<Problem>> {
         Ok(()) => Ok(config),
         Err(error) => Err(vec![Problem::new("AWS_BUCKET_NAME", error.to_string())]),
     }
+}
+
+/// CloudFront, where there is a domain. As with the store, what could not be read is not missed again.
+pub(super) fn cloudfront(
+    layers: &Layers,
+    draft: &mut Draft,
+    read_file: fn(&Path) -> io::Result<Vec<u8>>,
+) -> Result<Option<CloudFront>, Vec<Problem>> {
+    let [domain, id, key, file] =
+        ["CLOUDFRONT_DOMAIN", "CLOUDFRONT_KEY_PAIR_ID", "CLOUDFRONT_PRIVATE_KEY", "CLOUDFRONT_PRIVATE_KEY_FILE"]
+            .map(|name| layers.find_named(name));
+    let mut problems = Vec::new();
+    if let (Some(key), Some(file)) = (&key, &file) {
+        problems.push(Problem::new(format!("{} and {}", key.told, file.told), "both are set; expected one of them"));
+    }
+    if let (Some(file), Some(path), None) = (&file, draft.private_key_file.take(), &key) {
+        match key_of_file(&path, read_file) {
+            Ok(key) => draft.private_key = Some(key),
+            Err(why) => problems.push(file.problem(why)),
+        }
+    }
+    let key = key.or(file);
+    let mut need = |name: &str, what: &str| problems.push(Problem::new(name, format!("not set; expected {what}")));
+    if (id.is_some() || key.is_some()) && domain.is_none() {
+        need("CLOUDFRONT_DOMAIN", "the host name of the distribution that the key pair is for");
+    }
+    if key.is_some() && id.is_none() {
+        need("CLOUDFRONT_KEY_PAIR_ID", "the id that CloudFront has given the public key");
+    }
+    if id.is_some() && key.is_none() {
+        need("CLOUDFRONT_PRIVATE_KEY or CLOUDFRONT_PRIVATE_KEY_FILE", "the private key of the pair");
+    }
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let Some(domain) = draft.domain.take() else { return Ok(None) };
+    let signer = match (draft.key_pair_id.take(), draft.private_key.take()) {
+        (Some(id), Some(key)) => match Signer::new(&id, key, draft.hash) {
+            Ok(signer) => Some(Arc::new(signer)),
+            Err(error) => return Err(vec![Problem::new("CLOUDFRONT_KEY_PAIR_ID", error.to_string())]),
+        },
+        _ => None,
+    };
+    Ok(Some(CloudFront { domain, signer }))
+}
+
+fn key_of_file(path: &Path, read_file: fn(&Path) -> io::Result<Vec<u8>>) -> Result<PrivateKey, String> {
+    let bytes = read_file(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let text = String::from_utf8(bytes).map_err(|_| "expected a file of text, as PEM is".to_owned())?;
+    parse::private_key(&text).map_err(|wanted| format!("expected the file to hold {wanted}"))
 }

@@ -12,9 +12,10 @@ use super::credentials::CredentialsDraft;
 use super::table::{DIR_DEFAULT, Preset, SETTINGS};
 use super::{Config, CorsOrigins, LogFormat, StoreConfig};
 use crate::serve::Resume;
+use crate::sign::cloudfront::{Domain, Hash, PrivateKey};
 use crate::store::Addressing;
 
-/// What the settings have been read into so far: the configuration, and the parts that its store is chosen from.
+/// What the settings have been read into so far: the configuration, and the parts that its store and its CloudFront are chosen from.
 pub(super) struct Draft {
     pub(super) config: Config,
     pub(super) dir: Option<PathBuf>,
@@ -23,6 +24,11 @@ pub(super) struct Draft {
     pub(super) endpoint: Option<String>,
     pub(super) addressing: Addressing,
     pub(super) credentials: CredentialsDraft,
+    pub(super) domain: Option<Domain>,
+    pub(super) key_pair_id: Option<String>,
+    pub(super) private_key: Option<PrivateKey>,
+    pub(super) private_key_file: Option<PathBuf>,
+    pub(super) hash: Hash,
 }
 
 impl Draft {
@@ -62,6 +68,10 @@ impl Draft {
             rate: None,
             burst: 0,
             trusted_proxies: Vec::new(),
+            cloudfront: None,
+            url_ttl: Duration::ZERO,
+            playback_keys: None,
+            admin_token: None,
             cors: CorsOrigins::List(Vec::new()),
             log_level: LevelFilter::Off,
             log_format,
@@ -74,6 +84,11 @@ impl Draft {
             endpoint: None,
             addressing: Addressing::Auto,
             credentials: CredentialsDraft::default(),
+            domain: None,
+            key_pair_id: None,
+            private_key: None,
+            private_key_file: None,
+            hash: Hash::Sha1,
         }
     }
 }

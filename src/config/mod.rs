@@ -23,6 +23,7 @@ mod suggest;
 mod table;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -34,6 +35,9 @@ pub use table::{Preset, SETTINGS, Secrecy, Setting};
 
 pub use crate::http::cors::CorsOrigins;
 use crate::serve::Resume;
+use crate::sign::bearer::AdminToken;
+use crate::sign::cloudfront::{Domain, Signer};
+use crate::sign::token::KeyRing;
 use crate::store::{RedisUrl, S3Config};
 use draft::Draft;
 use sources::{Layer, Layers};
@@ -89,6 +93,14 @@ pub struct Config {
     pub burst: u64,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// The CloudFront distribution in front of the store; `None` where there is none.
+    pub cloudfront: Option<CloudFront>,
+    /// How long signed URLs and cookies are good where a request does not say.
+    pub url_ttl: Duration,
+    /// The keys of playback tokens. Where they are set, whatever names or opens an object needs a token.
+    pub playback_keys: Option<KeyRing>,
+    /// The operator's token, which opens everything; `None` where nobody has that right.
+    pub admin_token: Option<AdminToken>,
     /// Which sites' pages may read the answers.
     pub cors: CorsOrigins,
     /// How much of our own is logged.
@@ -104,6 +116,15 @@ pub enum StoreConfig {
     Directory(PathBuf),
     /// A bucket of AWS, `MinIO` or another service that speaks S3.
     S3(S3Config),
+}
+
+/// A CloudFront distribution.
+#[derive(Clone, Debug)]
+pub struct CloudFront {
+    /// Its host.
+    pub domain: Domain,
+    /// What signs for it; `None` where its objects are open to all.
+    pub signer: Option<Arc<Signer>>,
 }
 
 /// How log lines look.
@@ -140,6 +161,10 @@ impl Config {
         }
         match choose::store(&layers, &draft, is_directory, read_file) {
             Ok(store) => draft.config.store = store,
+            Err(more) => problems.extend(more),
+        }
+        match choose::cloudfront(&layers, &mut draft, read_file) {
+            Ok(cloudfront) => draft.config.cloudfront = cloudfront,
             Err(more) => problems.extend(more),
         }
         ConfigErrors::check(problems)?;

@@ -11,6 +11,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::CorsOrigins;
+use crate::sign::bearer::AdminToken;
+use crate::sign::cloudfront::{self, Domain, PrivateKey};
 use crate::store::{RedisUrl, credentials};
 
 /// A value, or what was expected instead: a phrase that continues "expected ...".
@@ -26,6 +28,8 @@ const WORKERS_PER_CORE_MAX: u64 = 256;
 const CONNECTIONS_MAX: u64 = 1_000_000;
 /// A longer pause is no time limit any more.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
+/// The longest that a signed URL may be good for: presigned URLs of S3 end after a week.
+pub(crate) const URL_TTL_MAX: Duration = Duration::from_hours(7 * 24);
 /// The longest host name (RFC 1035 section 2.3.4).
 const HOST_LEN_MAX: usize = 253;
 /// The slowest that a stream is paced, in bytes a second: slower is no film, and a read of the store for every few bytes.
@@ -107,6 +111,36 @@ pub(super) fn redis_url(text: &str) -> Parsed<RedisUrl> {
         return Err("no such setting: this program was built without its feature redis".to_owned());
     }
     RedisUrl::parse(text)
+}
+
+/// How long a signed URL is good: whole seconds, as signatures count.
+pub(super) fn url_ttl(text: &str) -> Parsed<Duration> {
+    let ttl = duration(text).map(|ttl| Duration::from_secs(ttl.as_secs()));
+    let ttl = ttl.filter(|ttl| !ttl.is_zero() && *ttl <= URL_TTL_MAX);
+    ttl.ok_or_else(|| "a duration of 1s to 168h with its unit (s, m or h), such as 90s, 30m or 12h".to_owned())
+}
+
+/// The host of a CloudFront distribution.
+pub(super) fn domain(text: &str) -> Parsed<Domain> {
+    let wanted = || "a host name without scheme, port and path, such as d111111abcdef8.cloudfront.net".to_owned();
+    Domain::new(text).ok_or_else(wanted)
+}
+
+/// The name of a public key at CloudFront.
+pub(super) fn key_pair_id(text: &str) -> Parsed<String> {
+    let wanted = || "the id of a public key at CloudFront, such as K2JCJMDEHXQW5F".to_owned();
+    if cloudfront::is_key_pair_id(text) { Ok(text.to_owned()) } else { Err(wanted()) }
+}
+
+/// The text of a PEM file with a private key. What is wrong with it is told without a byte of it.
+pub(super) fn private_key(text: &str) -> Parsed<PrivateKey> {
+    let wanted = |error| format!("a private key of RSA with 2048 bits or ECDSA P-256, as PEM; {error}");
+    PrivateKey::from_pem(text).map_err(wanted)
+}
+
+/// The operator's token.
+pub(super) fn admin_token(text: &str) -> Parsed<AdminToken> {
+    AdminToken::new(text).ok_or_else(|| "letters, digits and -._~+/ only, which a bearer token is made of".to_owned())
 }
 
 /// A path: anything but nothing. Whether it exists is asked later.

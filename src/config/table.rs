@@ -10,6 +10,8 @@ use log::LevelFilter;
 use super::LogFormat;
 use super::draft::Draft;
 use super::parse::{self, Parsed};
+use crate::sign::cloudfront::Hash;
+use crate::sign::token::KeyRing;
 use crate::store::Addressing;
 use crate::store::credentials::{ContainerConfig, ENDPOINT_V4, ENDPOINT_V6};
 
@@ -83,6 +85,7 @@ const STREAMING: &str = "Streaming";
 const CACHE: &str = "Cache";
 const LIMITS: &str = "Limits";
 const CORS: &str = "CORS";
+const ACCESS: &str = "Signed URLs and tokens";
 const LOGS: &str = "Logs";
 
 /// What a row is where it says nothing else.
@@ -523,6 +526,86 @@ pub const SETTINGS: &[Setting] = &[
         help: "Proxies whose X-Forwarded-For is believed: a comma list of addresses and CIDR networks",
         heading: LIMITS,
         read: |draft, text| parse::networks(text).map(|networks| draft.config.trusted_proxies = networks),
+        ..ROW
+    },
+    Setting {
+        variables: &["CLOUDFRONT_DOMAIN"],
+        flag: "cloudfront-domain",
+        value_name: "HOST",
+        help: "Host name of a CloudFront distribution in front of the bucket",
+        heading: ACCESS,
+        read: |draft, text| parse::domain(text).map(|domain| draft.domain = Some(domain)),
+        ..ROW
+    },
+    Setting {
+        variables: &["CLOUDFRONT_KEY_PAIR_ID"],
+        flag: "cloudfront-key-pair-id",
+        value_name: "ID",
+        help: "Id of the public key at CloudFront; its URLs and cookies are signed then",
+        heading: ACCESS,
+        read: |draft, text| parse::key_pair_id(text).map(|id| draft.key_pair_id = Some(id)),
+        ..ROW
+    },
+    Setting {
+        variables: &["CLOUDFRONT_PRIVATE_KEY"],
+        flag: "cloudfront-private-key",
+        value_name: "PEM",
+        help: "Its private key, RSA-2048 or ECDSA P-256; as a flag, every user of this machine can read it",
+        heading: ACCESS,
+        secrecy: Secrecy::Secret,
+        read: |draft, text| parse::private_key(text).map(|key| draft.private_key = Some(key)),
+        ..ROW
+    },
+    Setting {
+        variables: &["CLOUDFRONT_PRIVATE_KEY_FILE"],
+        flag: "cloudfront-private-key-file",
+        value_name: "PATH",
+        help: "The file that the private key is in",
+        heading: ACCESS,
+        read: |draft, text| parse::file(text).map(|path| draft.private_key_file = Some(path)),
+        ..ROW
+    },
+    Setting {
+        variables: &["CLOUDFRONT_HASH"],
+        flag: "cloudfront-hash",
+        preset: Preset::Text("sha1"),
+        value_name: "HASH",
+        help: "What is signed: sha1, or sha256, which adds Hash-Algorithm=SHA256",
+        heading: ACCESS,
+        read: |draft, text| {
+            parse::one_of(text, &[("sha1", Hash::Sha1), ("sha256", Hash::Sha256)]).map(|hash| draft.hash = hash)
+        },
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_URL_TTL"],
+        flag: "url-ttl",
+        preset: Preset::Text("1h"),
+        value_name: "TIME",
+        help: "How long signed URLs and cookies are good, 1s to 168h: longer than the film; ?expires= overrides it",
+        heading: ACCESS,
+        read: |draft, text| parse::url_ttl(text).map(|ttl| draft.config.url_ttl = ttl),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_PLAYBACK_KEYS"],
+        flag: "playback-keys",
+        value_name: "KEYS",
+        help: "Keys of playback tokens, kid:secret with commas between: the first signs, all verify; where set, nothing is open \
+               without a token",
+        heading: ACCESS,
+        secrecy: Secrecy::Secret,
+        read: |draft, text| KeyRing::parse(text).map(|ring| draft.config.playback_keys = Some(ring)),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_ADMIN_TOKEN"],
+        flag: "admin-token",
+        value_name: "TOKEN",
+        help: "The operator's bearer token, which opens everything; as a flag, every user of this machine can read it",
+        heading: ACCESS,
+        secrecy: Secrecy::Secret,
+        read: |draft, text| parse::admin_token(text).map(|token| draft.config.admin_token = Some(token)),
         ..ROW
     },
     Setting {

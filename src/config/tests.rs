@@ -7,6 +7,13 @@ use std::path::Path;
 use super::*;
 use crate::store::{Addressing, CredentialsConfig};
 
+/// The published key of RFC 6979 appendix A.2.5, on P-256.
+const KEY: &str = "-----BEGIN EC PRIVATE KEY-----
+MDECAQEEIMmvqdhFunUWa1whV2ex0WqTTlDD2zbomxJ7imIrEg9noAoGCCqGSM49
+AwEH
+-----END EC PRIVATE KEY-----
+";
+
 /// A machine on which the directories `./samples` and `/videos` exist, and nothing is set.
 fn nothing() -> Sources {
     Sources {
@@ -15,7 +22,12 @@ fn nothing() -> Sources {
         dotenv: Err(io::ErrorKind::NotFound.into()),
         is_terminal: true,
         is_directory: |path| path == Path::new("./samples") || path == Path::new("/videos"),
-        read_file: |_| Err(io::ErrorKind::NotFound.into()),
+        read_file: |path| match path.to_str() {
+            Some("/key") => Ok(KEY.as_bytes().to_vec()),
+            Some("/public") => Ok(b"-----BEGIN PUBLIC KEY-----\nhunter9\n-----END PUBLIC KEY-----".to_vec()),
+            Some("/bytes") => Ok(vec![0xff]),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        },
     }
 }
 
@@ -97,6 +109,7 @@ const VALUES: &[(&str, &str, &str, &str)] = &[
     ("VIDGATE_CACHE_DIR", "kept here", "cache_dir: Some(\"kept here\")", "~/x"),
     ("VIDGATE_CACHE_DISK", "1GiB", "cache_disk: 1073741824", "0"),
     ("VIDGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies: [10.0.0.0/8, ::1/128]", "10.0.0.0/33"),
+    ("VIDGATE_URL_TTL", "168h", "url_ttl: 604800s", "169h"),
     ("VIDGATE_CORS_ORIGINS", "*", "cors: Any", "http://a/"),
     ("VIDGATE_LOG", "Trace", "log_level: Trace", "loud"),
     ("VIDGATE_LOG_FORMAT", "json", "log_format: Json", "xml"),
@@ -126,11 +139,89 @@ fn every_setting_good_and_bad_by_variable_flag_and_file() {
     }
 }
 
+/// Every secret that stands alone, with a good value, how it shows, and a bad value.
+const SECRETS: &[(&str, &str, &str, &str)] = &[
+    ("VIDGATE_PLAYBACK_KEYS", "k1:hunter2-hunter2-hunter2-hunter2-hunter2", "playback_keys: Some([\"k1\"])", "k1:hunter2"),
+    ("VIDGATE_ADMIN_TOKEN", "hunter2", "admin_token: Some(AdminToken)", "hunter 2"),
+];
+
+#[test]
+fn secrets_are_read_and_never_shown() {
+    for (name, good, shown, bad) in SECRETS {
+        let config = format!("{:?}", from_env(&[(name, good)]).unwrap());
+        assert!(config.contains(shown) && !config.contains("hunter"), "{name} gave {config}");
+        let errors = from_env(&[(name, bad)]).unwrap_err();
+        let [problem] = errors.problems() else { panic!("{errors}") };
+        assert_eq!((problem.name.as_str(), problem.value.as_deref()), (*name, Some("<redacted>")));
+        assert!(problem.what.starts_with("expected ") && !errors.to_string().contains("hunter"), "{errors}");
+    }
+}
+
+#[test]
+fn cloudfront_and_its_key_pair() {
+    const DOMAIN: (&str, &str) = ("CLOUDFRONT_DOMAIN", "d1.cloudfront.net");
+    const ID: (&str, &str) = ("CLOUDFRONT_KEY_PAIR_ID", "K1");
+    const TEXT: (&str, &str) = ("CLOUDFRONT_PRIVATE_KEY", KEY);
+    const FILE: (&str, &str) = ("CLOUDFRONT_PRIVATE_KEY_FILE", "/key");
+    let shown = |environment: &[_]| format!("{:?}", from_env(environment).unwrap().cloudfront);
+    assert_eq!(shown(&[("CLOUDFRONT_HASH", "sha256")]), "None");
+    assert_eq!(shown(&[DOMAIN]), r#"Some(CloudFront { domain: Domain("d1.cloudfront.net"), signer: None })"#);
+    let signed = |hash: &str| {
+        format!(
+            r#"Some(CloudFront {{ domain: Domain("d1.cloudfront.net"), signer: Some(Signer {{ key_pair_id: "K1", key: PrivateKey(P-256), hash: {hash} }}) }})"#
+        )
+    };
+    assert_eq!(shown(&[DOMAIN, ID, TEXT]), signed("Sha1"));
+    assert_eq!(shown(&[DOMAIN, ID, FILE, ("CLOUDFRONT_HASH", "SHA256")]), signed("Sha256"));
+    assert_eq!(shown(&[DOMAIN, ID, ("CLOUDFRONT_PRIVATE_KEY", &KEY.replace('\n', "\\n"))]), signed("Sha1"));
+
+    let (no_domain, no_id, no_key) = (
+        "CLOUDFRONT_DOMAIN: not set; expected the host name of the distribution that the key pair is for",
+        "CLOUDFRONT_KEY_PAIR_ID: not set; expected the id that CloudFront has given the public key",
+        "CLOUDFRONT_PRIVATE_KEY or CLOUDFRONT_PRIVATE_KEY_FILE: not set; expected the private key of the pair",
+    );
+    check_bad(&[ID], &[no_domain, no_key]);
+    check_bad(&[TEXT], &[no_domain, no_id]);
+    check_bad(&[DOMAIN, FILE], &[no_id]);
+    check_bad(&[DOMAIN, ID], &[no_key]);
+    let both = "CLOUDFRONT_PRIVATE_KEY and CLOUDFRONT_PRIVATE_KEY_FILE: both are set; expected one of them";
+    check_bad(&[DOMAIN, ID, TEXT, FILE], &[both]);
+    // All at once, and none of it shown.
+    check_bad(
+        &[
+            ("CLOUDFRONT_DOMAIN", "https://d1.cloudfront.net"),
+            ("CLOUDFRONT_KEY_PAIR_ID", "K 1"),
+            ("CLOUDFRONT_PRIVATE_KEY", "hunter2"),
+            ("CLOUDFRONT_HASH", "md5"),
+        ],
+        &[
+            r#"CLOUDFRONT_DOMAIN = "https://d1.cloudfront.net": expected a host name without scheme, port and path, such as d111111abcdef8.cloudfront.net"#,
+            r#"CLOUDFRONT_KEY_PAIR_ID = "K 1": expected the id of a public key at CloudFront, such as K2JCJMDEHXQW5F"#,
+            "CLOUDFRONT_PRIVATE_KEY = <redacted>: expected a private key of RSA with 2048 bits or ECDSA P-256, as PEM; \
+             the private key cannot be used: there is no line -----BEGIN ... PRIVATE KEY----- in it",
+            r#"CLOUDFRONT_HASH = "md5": expected one of sha1, sha256"#,
+        ],
+    );
+    for (path, why) in [
+        ("/nowhere", "cannot be read: entity not found"),
+        ("/bytes", "expected a file of text, as PEM is"),
+        (
+            "/public",
+            "expected the file to hold a private key of RSA with 2048 bits or ECDSA P-256, as PEM; the private key cannot be \
+             used: there is only a public key or a certificate in it",
+        ),
+    ] {
+        let told = format!("CLOUDFRONT_PRIVATE_KEY_FILE = {path:?}: {why}");
+        check_bad(&[DOMAIN, ID, ("CLOUDFRONT_PRIVATE_KEY_FILE", path)], &[&told]);
+    }
+}
+
 #[test]
 fn the_table_of_values_leaves_no_setting_out() {
-    // What needs a bucket has tests of its own, below.
-    let needs_bucket = |name: &str| name.starts_with("AWS_") || matches!(name, "VIDGATE_S3_STYLE" | "REDIS_URL");
-    let tested = |name: &str| VALUES.iter().any(|row| row.0 == name) || needs_bucket(name);
+    // What needs a bucket, what depends on one another, and secrets have tests of their own.
+    let starts = |name: &str| ["AWS_", "CLOUDFRONT_"].iter().any(|start| name.starts_with(start));
+    let own = |name: &str| starts(name) || matches!(name, "VIDGATE_S3_STYLE" | "REDIS_URL");
+    let tested = |name: &str| VALUES.iter().any(|row| row.0 == name) || SECRETS.iter().any(|row| row.0 == name) || own(name);
     assert!(SETTINGS.iter().all(|setting| tested(setting.name())));
 }
 

@@ -58,7 +58,7 @@ fn each_library_has_one_home() {
     only_in(&["src/http/head.rs"], &["httparse"]);
     only_in(&["src/store/meta/shared/"], &["use redis::", " redis::"]);
     only_in(&["src/sign/cloudfront"], &["rsa::", "p256::", "sha1::"]);
-    only_in(&["src/sign/token", "src/store/credentials"], &["hmac::"]);
+    only_in(&["src/sign/token", "src/sign/bearer.rs", "src/store/credentials"], &["hmac::"]);
     only_in(&["src/sign/token"], &["serde::"]);
     only_in(&["src/serve/socket.rs"], &["unsafe", "allow(unsafe_code)"]);
 }
