@@ -6,6 +6,8 @@
 //! Exit codes: 0 when all went well, a drain that had to cut streams included; 1 when running failed; 2 for a bad command line
 //! or configuration; 128 and the signal's number, as a shell counts, when a second signal cut the drain short.
 
+mod links;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Write};
@@ -16,6 +18,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use self::links::{TokenTask, UrlTask};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -55,28 +58,57 @@ impl Stop {
     }
 }
 
-/// Reads the configuration of this process: its arguments, its environment, `.env` in its working directory.
+/// What the process is to do.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Task {
+    /// Serve.
+    Serve,
+    /// Print a link.
+    Url(UrlTask),
+    /// Print a playback token.
+    Token(TokenTask),
+}
+
+/// Reads what this process is to do, and its configuration: its arguments, its environment, `.env` in its working directory.
 ///
 /// # Errors
 /// [`Stop::Usage`] and [`Stop::Config`].
-pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Config, Stop> {
+pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Task, Config), Stop> {
     let matches = command().try_get_matches_from(arguments).map_err(Stop::Usage)?;
+    let task = match matches.subcommand() {
+        Some((links::URL, matches)) => Task::Url(UrlTask::from(matches)),
+        Some((links::TOKEN, matches)) => Task::Token(TokenTask::from(matches)),
+        _ => Task::Serve,
+    };
     let sources = Sources {
         flags: flags(&matches),
         environment: env::vars_os().collect(),
         dotenv: fs::read(DOTENV_PATH),
         is_terminal: io::stderr().is_terminal(),
-        is_directory: Path::is_dir,
+        // A token needs no store.
+        is_directory: if let Task::Token(_) = task { |_| true } else { Path::is_dir },
         read_file: read_small_file,
     };
-    Config::from_sources(sources).map_err(Stop::Config)
+    Config::from_sources(sources).map(|config| (task, config)).map_err(Stop::Config)
+}
+
+/// Does it.
+///
+/// # Errors
+/// [`Stop::Failed`].
+pub(crate) fn run(task: Task, config: &Config) -> Result<(), Stop> {
+    match task {
+        Task::Serve => serve(config),
+        Task::Url(task) => task.run(config),
+        Task::Token(task) => task.run(config),
+    }
 }
 
 /// Serves until a signal says to stop, then lets the streams finish.
 ///
 /// # Errors
 /// [`Stop::Failed`] where it cannot start.
-pub(crate) fn serve(config: &Config) -> Result<(), Stop> {
+fn serve(config: &Config) -> Result<(), Stop> {
     let failed = |what: &str, error: &dyn std::error::Error| Stop::Failed(format!("{what}: {error}"));
     logging::init(config.log_level, config.log_format).map_err(|error| failed("cannot log", &error))?;
     // Before the server starts: whoever has read the start line may send a signal.
@@ -149,6 +181,8 @@ fn command() -> Command {
         .propagate_version(true)
         .args(SETTINGS.iter().map(arg))
         .subcommand(Command::new("serve").display_name("vidgate").about("Serves; the same as no command"))
+        .subcommand(links::url_command())
+        .subcommand(links::token_command())
 }
 
 /// The flag of a setting. Any bytes are taken here, so that what is wrong with them is told together with all else.

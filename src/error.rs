@@ -36,6 +36,10 @@ pub enum ErrorKind {
     MethodNotAllowed,
     /// The request head was not complete in time (RFC 9110 section 15.5.9).
     RequestTimeout,
+    /// The length of the body is not told beforehand (RFC 9110 section 15.5.12).
+    LengthRequired,
+    /// The body is longer than we read (RFC 9110 section 15.5.14).
+    PayloadTooLarge,
     /// `If-Match` or `If-Unmodified-Since` does not hold (RFC 9110 section 13.1).
     PreconditionFailed,
     /// The request target is longer than we read.
@@ -84,6 +88,8 @@ impl ErrorKind {
             Self::MethodNotAllowed => (405, "method_not_allowed", Client, "this method is not for this address"),
             Self::RequestTimeout => (408, "bad_request", Client, "the request head was not complete in time"),
             Self::PreconditionFailed => (412, "precondition_failed", Client, "a precondition of the request does not hold"),
+            Self::LengthRequired => (411, "bad_request", Client, "this address needs a Content-Length"),
+            Self::PayloadTooLarge => (413, "payload_too_large", Client, "the body is too long"),
             Self::UriTooLong => (414, "bad_request", Client, "the request target is too long"),
             Self::RangeNotSatisfiable => {
                 (416, "range_not_satisfiable", Client, "the range starts behind the end of the object")

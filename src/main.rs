@@ -5,7 +5,7 @@ mod cli;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()).and_then(|config| cli::serve(&config)) {
+    match cli::parse(std::env::args_os()).and_then(|(task, config)| cli::run(task, &config)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(stop) => stop.report(),
     }

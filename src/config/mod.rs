@@ -30,6 +30,7 @@ use ipnet::IpNet;
 use log::LevelFilter;
 
 pub use errors::{ConfigErrors, Problem};
+pub use parse::URL_TTL_MAX;
 pub use sources::Sources;
 pub use table::{Preset, SETTINGS, Secrecy, Setting};
 
@@ -170,6 +171,14 @@ impl Config {
         ConfigErrors::check(problems)?;
         Ok(draft.config)
     }
+}
+
+/// Reads for how long something is good: a whole number with its unit, such as `90s`, `30m` or `12h`, from a second to `max`.
+///
+/// # Errors
+/// What was expected, as a phrase that continues "expected ...".
+pub fn lifetime(text: &str, max: Duration) -> Result<Duration, String> {
+    parse::lifetime(text, max)
 }
 
 impl Default for Config {

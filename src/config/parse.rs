@@ -29,7 +29,7 @@ const CONNECTIONS_MAX: u64 = 1_000_000;
 /// A longer pause is no time limit any more.
 const TIMEOUT_MAX: Duration = Duration::from_hours(24);
 /// The longest that a signed URL may be good for: presigned URLs of S3 end after a week.
-pub(crate) const URL_TTL_MAX: Duration = Duration::from_hours(7 * 24);
+pub const URL_TTL_MAX: Duration = Duration::from_hours(7 * 24);
 /// The longest host name (RFC 1035 section 2.3.4).
 const HOST_LEN_MAX: usize = 253;
 /// The slowest that a stream is paced, in bytes a second: slower is no film, and a read of the store for every few bytes.
@@ -115,9 +115,15 @@ pub(super) fn redis_url(text: &str) -> Parsed<RedisUrl> {
 
 /// How long a signed URL is good: whole seconds, as signatures count.
 pub(super) fn url_ttl(text: &str) -> Parsed<Duration> {
+    lifetime(text, URL_TTL_MAX)
+}
+
+/// For how long something is good, in whole seconds.
+pub(super) fn lifetime(text: &str, max: Duration) -> Parsed<Duration> {
     let ttl = duration(text).map(|ttl| Duration::from_secs(ttl.as_secs()));
-    let ttl = ttl.filter(|ttl| !ttl.is_zero() && *ttl <= URL_TTL_MAX);
-    ttl.ok_or_else(|| "a duration of 1s to 168h with its unit (s, m or h), such as 90s, 30m or 12h".to_owned())
+    let ttl = ttl.filter(|ttl| !ttl.is_zero() && *ttl <= max);
+    let hours_max = max.as_secs() / 3600;
+    ttl.ok_or_else(|| format!("a duration of 1s to {hours_max}h with its unit (s, m or h), such as 90s, 30m or 12h"))
 }
 
 /// The host of a CloudFront distribution.

@@ -548,7 +548,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         variables: &["CLOUDFRONT_PRIVATE_KEY"],
-        flag: "cloudfront-private-key",
+        flag: "cloudfront-key",
         value_name: "PEM",
         help: "Its private key, RSA-2048 or ECDSA P-256; as a flag, every user of this machine can read it",
         heading: ACCESS,
@@ -558,7 +558,7 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting {
         variables: &["CLOUDFRONT_PRIVATE_KEY_FILE"],
-        flag: "cloudfront-private-key-file",
+        flag: "cloudfront-key-file",
         value_name: "PATH",
         help: "The file that the private key is in",
         heading: ACCESS,

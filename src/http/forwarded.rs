@@ -20,6 +20,13 @@ pub fn client(peer: IpAddr, forwarded_for: Option<&str>, trusted: &[IpNet]) -> I
     client
 }
 
+/// Whether the client came by TLS: where the peer is a proxy that is trusted, and says so last.
+pub fn is_https(peer: IpAddr, forwarded_proto: Option<&str>, trusted: &[IpNet]) -> bool {
+    let is_trusted = trusted.iter().any(|net| net.contains(&peer.to_canonical()));
+    let last = forwarded_proto.unwrap_or_default().rsplit(',').next().unwrap_or_default().trim();
+    is_trusted && last.eq_ignore_ascii_case("https")
+}
+
 /// One element of the list: an address, and with some proxies a port behind it.
 fn address(text: &str) -> Option<IpAddr> {
     let text = text.trim();
@@ -44,6 +51,22 @@ mod tests {
     fn check(peer: &str, forwarded_for: Option<&str>, want: &str) {
         let trusted = ["10.0.0.0/8".parse().unwrap(), "fd00::/8".parse().unwrap()];
         assert_eq!(client(peer.parse().unwrap(), forwarded_for, &trusted), want.parse::<IpAddr>().unwrap());
+    }
+
+    #[test]
+    fn schemes() {
+        let trusted = ["10.0.0.0/8".parse().unwrap()];
+        for (peer, proto, want) in [
+            ("10.0.0.1", Some("https"), true),
+            ("::ffff:10.0.0.1", Some("HTTPS"), true),
+            ("10.0.0.1", Some("http, https"), true),
+            ("10.0.0.1", Some("https, http"), false),
+            ("10.0.0.1", Some(""), false),
+            ("10.0.0.1", None, false),
+            ("192.0.2.1", Some("https"), false),
+        ] {
+            assert_eq!(is_https(peer.parse().unwrap(), proto, &trusted), want, "{peer} {proto:?}");
+        }
     }
 
     #[test]

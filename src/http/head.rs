@@ -21,8 +21,19 @@ pub const TARGET_LEN_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 
 /// The fields that a handler reads; the others are not handed on. Lower case, in the order of their first use.
-pub const FIELDS_USED: [&str; 8] =
-    ["range", "if-range", "if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "origin", "x-forwarded-for"];
+pub const FIELDS_USED: [&str; 11] = [
+    "authorization",
+    "range",
+    "if-range",
+    "if-match",
+    "if-none-match",
+    "if-modified-since",
+    "if-unmodified-since",
+    "origin",
+    "host",
+    "x-forwarded-for",
+    "x-forwarded-proto",
+];
 
 /// The field in which a head that is handed on names its connection. Only the door writes it.
 pub const CONNECTION_ID: &str = "x-vidgate-connection";
@@ -575,7 +586,7 @@ mod tests {
         let Outcome::Head(head, _) = parse(raw, &mut Seen::default()) else { panic!("no head") };
         let mut out = Vec::new();
         head.write_canonical(42, &mut out);
-        let want = "GET /%D1%84 HTTP/1.1\r\nrange: bytes=0-1, bytes=3-4\r\nx-vidgate-connection: 42\r\n\r\n";
+        let want = "GET /%D1%84 HTTP/1.1\r\nrange: bytes=0-1, bytes=3-4\r\nhost: x\r\nx-vidgate-connection: 42\r\n\r\n";
         assert_eq!(String::from_utf8(out).unwrap(), want);
     }
 

@@ -1,5 +1,6 @@
 //! What HTTP asks for, decided in pure functions: no I/O, no clock, no locks.
 
+pub mod body;
 pub mod chunked;
 pub mod conditional;
 pub mod cors;

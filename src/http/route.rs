@@ -6,6 +6,8 @@
 //! Paths are matched raw, before decoding, so that a key may hold an encoded slash; a last segment `stream`, `url` or `cookies`
 //! is the verb, and a key that itself ends so is written with one of its characters percent-encoded.
 
+use std::time::Duration;
+
 use crate::error::{Error, ErrorKind};
 use crate::object::ObjectKey;
 use crate::store::ListQuery;
@@ -14,6 +16,8 @@ use crate::store::ListQuery;
 pub const CHUNK_LEN_MIN: usize = 16 * 1024;
 /// The largest chunk that a client gets, in bytes.
 pub const CHUNK_LEN_MAX: usize = 8 * 1024 * 1024;
+/// The longest that a signed URL may be good for, in seconds: a week, after which presigned URLs of S3 end.
+const EXPIRES_MAX: u64 = 7 * 24 * 60 * 60;
 /// The default and the largest number of entries of a listing.
 const LIST_LIMIT: (usize, usize) = (100, 1000);
 
@@ -26,8 +30,12 @@ pub enum Route {
     List,
     /// What is known of an object: `/api/videos/{key}`.
     Entry(ObjectKey),
-    /// A signed URL or signed cookies of an object.
-    Signed,
+    /// A URL where an object can be had: `/api/videos/{key}/url`.
+    Url(ObjectKey),
+    /// Signed cookies for an object and what lies beside it: `/api/videos/{key}/cookies`.
+    Cookies(ObjectKey),
+    /// Playback tokens are made: `/api/tokens`.
+    Tokens,
     /// The library page: `/`.
     Library,
     /// The player page: `/watch/{key}`.
@@ -41,12 +49,15 @@ pub enum Route {
 impl Route {
     /// The methods of the route, as `Allow` lists them (RFC 9110 section 10.2.1).
     pub const fn methods(&self) -> &'static str {
-        "GET, HEAD, OPTIONS"
+        match self {
+            Self::Tokens => "POST, OPTIONS",
+            _ => "GET, HEAD, OPTIONS",
+        }
     }
 
-    /// Whether answering it asks the store, and may wait for that.
+    /// Whether answering it asks the store and may wait for that, or takes as long in another way: signing does.
     pub const fn asks_store(&self) -> bool {
-        matches!(self, Self::Bytes(_) | Self::List | Self::Entry(_))
+        matches!(self, Self::Bytes(_) | Self::List | Self::Entry(_) | Self::Url(_) | Self::Cookies(_))
     }
 
     /// The route's name in logs and metrics: one of a few, never a part of the request.
@@ -55,7 +66,9 @@ impl Route {
             Self::Bytes(_) => "stream",
             Self::List => "list",
             Self::Entry(_) => "entry",
-            Self::Signed => "signed",
+            Self::Url(_) => "url",
+            Self::Cookies(_) => "cookies",
+            Self::Tokens => "tokens",
             Self::Library => "library",
             Self::Watch(_) => "watch",
             Self::Health => "health",
@@ -63,6 +76,9 @@ impl Route {
         }
     }
 }
+
+/// The path at which tokens are made.
+pub const TOKENS: &str = "/api/tokens";
 
 /// Splits a target in origin-form into path and query.
 pub fn split(target: &str) -> (&str, &str) {
@@ -79,24 +95,50 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
         "/healthz" => return Ok(Route::Health),
         "/metrics" => return Ok(Route::Metrics),
         "/api/videos" => return Ok(Route::List),
+        TOKENS => return Ok(Route::Tokens),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/api/videos/") {
         let (key, verb) = rest.rsplit_once('/').unwrap_or(("", rest));
         return match verb {
             "stream" => ObjectKey::from_path(key).map(Route::Bytes),
-            "url" | "cookies" => ObjectKey::from_path(key).map(|_| Route::Signed),
+            "url" => ObjectKey::from_path(key).map(Route::Url),
+            "cookies" => ObjectKey::from_path(key).map(Route::Cookies),
             _ => ObjectKey::from_path(rest).map(Route::Entry),
         };
     }
-    // A first segment that starts with ~ is a playback token; this version knows none.
-    if let Some(rest) = path.strip_prefix("/media/").filter(|rest| !rest.starts_with('~')) {
-        return ObjectKey::from_path(rest).map(Route::Bytes);
+    if let Some(rest) = path.strip_prefix("/media/") {
+        // A first segment that starts with ~ is a playback token, and the key lies behind it.
+        let key = if rest.starts_with('~') { rest.split_once('/').map(|(_, key)| key) } else { Some(rest) };
+        return ObjectKey::from_path(key.ok_or(ErrorKind::NotFound)?).map(Route::Bytes);
     }
     if let Some(rest) = path.strip_prefix("/watch/") {
         return ObjectKey::from_path(rest).map(Route::Watch);
     }
     Err(ErrorKind::NotFound.into())
+}
+
+/// The playback token in a path: `/media/~{token}/{key}`.
+pub fn token_of_path(path: &str) -> Option<&str> {
+    path.strip_prefix("/media/~")?.split_once('/').map(|(token, _)| token)
+}
+
+/// `?token=`: a playback token.
+pub fn token_of_query(query: &str) -> Option<std::borrow::Cow<'_, str>> {
+    parameter(query, "token")
+}
+
+/// A target as it may be logged: without tokens, wherever they stand in it, in the right place or not.
+pub fn without_tokens(target: &str) -> String {
+    let (path, query) = split(target);
+    let segments: Vec<&str> = path.split('/').map(|segment| if segment.starts_with('~') { "~..." } else { segment }).collect();
+    let mut shown = segments.join("/");
+    for (index, pair) in query.split('&').filter(|_| target.contains('?')).enumerate() {
+        shown.push(if index == 0 { '?' } else { '&' });
+        let is_token = form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "token");
+        shown.push_str(if is_token { "token=..." } else { pair });
+    }
+    shown
 }
 
 /// The first value of a parameter, decoded as `application/x-www-form-urlencoded`.
@@ -116,6 +158,43 @@ pub fn chunk_len(query: &str, default: usize) -> Result<usize, Error> {
             Ok(text.parse().unwrap_or(usize::MAX).clamp(CHUNK_LEN_MIN, CHUNK_LEN_MAX))
         }
         Some(_) => Err(ErrorKind::BadChunkSize.into()),
+    }
+}
+
+/// `?expires=`: for how long a URL is wanted.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`] where it is not a whole number of seconds, from one to those of a week.
+pub fn expires(query: &str, default: Duration) -> Result<Duration, Error> {
+    let Some(text) = parameter(query, "expires") else { return Ok(default) };
+    let digits = Some(text).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    let seconds = digits.and_then(|digits| digits.parse().ok()).filter(|seconds| (1..=EXPIRES_MAX).contains(seconds));
+    let wanted = || Error::new(ErrorKind::BadRequest, "expires must be a whole number of seconds, from 1 to 604800");
+    seconds.map(Duration::from_secs).ok_or_else(wanted)
+}
+
+/// `?redirect=1`: the URL is wanted as a redirection to it.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`] where it is neither 0 nor 1.
+pub fn redirect(query: &str) -> Result<bool, Error> {
+    match parameter(query, "redirect").as_deref() {
+        None | Some("0") => Ok(false),
+        Some("1") => Ok(true),
+        Some(_) => Err(Error::new(ErrorKind::BadRequest, "redirect must be 1, or not be there")),
+    }
+}
+
+/// `?prefix=` of cookies: what they open, where it is not the folder of the key.
+///
+/// # Errors
+/// [`ErrorKind::BadRequest`] where the key does not start so: the cookies would not be for it.
+pub fn cookie_prefix<'q>(query: &'q str, key: &ObjectKey) -> Result<Option<std::borrow::Cow<'q, str>>, Error> {
+    match parameter(query, "prefix") {
+        Some(prefix) if !key.as_str().starts_with(&*prefix) => {
+            Err(Error::new(ErrorKind::BadRequest, "prefix must be the start of the key"))
+        }
+        prefix => Ok(prefix),
     }
 }
 
@@ -171,14 +250,20 @@ mod tests {
         check("/api/videos/a%2Fstream", Ok(Route::Entry(key("a/stream"))));
         check("/api/videos/a%2Fstream/stream", Ok(Route::Bytes(key("a/stream"))));
         check("/api/videos/%73tream", Ok(Route::Entry(key("stream"))));
-        check("/api/videos/a/url", Ok(Route::Signed));
-        check("/api/videos/a/cookies", Ok(Route::Signed));
+        check("/api/videos/a/url", Ok(Route::Url(key("a"))));
+        check("/api/videos/a/b/cookies", Ok(Route::Cookies(key("a/b"))));
+        check("/api/tokens", Ok(Route::Tokens));
         check("/media/a/stream", Ok(Route::Bytes(key("a/stream"))));
         check("/media/%7Ea/b", Ok(Route::Bytes(key("~a/b"))));
         check("/media/a/~b", Ok(Route::Bytes(key("a/~b"))));
         check("/watch/a%20b", Ok(Route::Watch(key("a b"))));
 
-        check("/media/~token/a", Err(ErrorKind::NotFound));
+        check("/media/~token/a/b", Ok(Route::Bytes(key("a/b"))));
+        check("/media/~token/~a", Ok(Route::Bytes(key("~a"))));
+        check("/media/~/a", Ok(Route::Bytes(key("a"))));
+        check("/media/~token/", Err(ErrorKind::BadKey));
+        check("/media/~token", Err(ErrorKind::NotFound));
+        check("/media/~", Err(ErrorKind::NotFound));
         for path in
             ["", "*", "/healthz/", "/api", "/api/video", "/api/videosx", "/media", "/watch", "//", "/Healthz", "/index.html"]
         {
@@ -247,6 +332,65 @@ mod tests {
             &format!("after={long}"),
         ] {
             assert_eq!(list_query(bad).unwrap_err().kind(), ErrorKind::BadRequest, "{bad}");
+        }
+    }
+
+    #[test]
+    fn tokens_in_targets() {
+        for (path, want) in [
+            ("/media/~abc/x/y", Some("abc")),
+            ("/media/~/x", Some("")),
+            ("/media/~abc", None),
+            ("/media/x/~abc/y", None),
+            ("/media/%7Eabc/y", None),
+            ("/api/videos/~abc/stream", None),
+        ] {
+            assert_eq!(token_of_path(path), want, "{path}");
+        }
+        for (query, want) in [("token=a.b", Some("a.b")), ("x&%74oken=a&token=b", Some("a")), ("Token=a", None), ("", None)] {
+            assert_eq!(token_of_query(query).as_deref(), want, "{query}");
+        }
+        for (target, want) in [
+            ("/media/~hunter2/x/y?a=b", "/media/~.../x/y?a=b"),
+            ("/media/~hunter2", "/media/~..."),
+            ("//media//~hunter2/x", "//media//~.../x"),
+            ("/media/x?token=hunter2", "/media/x?token=..."),
+            ("/x?a=b&%74%6Fken=hunter2&token=hunter2&c", "/x?a=b&token=...&token=...&c"),
+            ("/x?", "/x?"),
+            ("/x", "/x"),
+            ("*", "*"),
+        ] {
+            assert_eq!(without_tokens(target), want);
+        }
+    }
+
+    #[test]
+    fn queries_of_signed_urls() {
+        let default = Duration::from_secs(9);
+        for (query, want) in [
+            ("", Some(9)),
+            ("expires=1", Some(1)),
+            ("expires=604800", Some(604_800)),
+            ("expires=0600", Some(600)),
+            ("expires=0", None),
+            ("expires=604801", None),
+            ("expires=", None),
+            ("expires=-1", None),
+            ("expires=%2B1", None),
+            ("expires=1.5", None),
+            ("expires=1h", None),
+            ("expires=99999999999999999999", None),
+        ] {
+            assert_eq!(expires(query, default).ok().map(|it| it.as_secs()), want, "{query}");
+        }
+        for (query, want) in [("", Some(false)), ("redirect=0", Some(false)), ("redirect=1", Some(true)), ("redirect", None)] {
+            assert_eq!(redirect(query).ok(), want, "{query}");
+        }
+        for (query, want) in
+            [("", Some(None)), ("prefix=a%2Fb", Some(Some("a/b"))), ("prefix=", Some(Some(""))), ("prefix=b", None)]
+        {
+            let got = cookie_prefix(query, &key("a/b c")).ok();
+            assert_eq!(got.as_ref().map(Option::as_deref), want, "{query}");
         }
     }
 

@@ -47,6 +47,10 @@ pub(crate) struct Connection {
     requests: u32,
     /// How long the head of the request is that is not answered yet, as the lot counts it.
     asked_len: usize,
+    /// How many bytes must be collected before it is worth looking at them again: a head is there, and not yet its body.
+    wanted_len: usize,
+    /// How long the body is that came with the head, while it is handed over.
+    body_len: usize,
 }
 
 impl Connection {
@@ -69,6 +73,8 @@ impl Connection {
             body: BodyFraming::None,
             requests: 0,
             asked_len: 0,
+            wanted_len: 0,
+            body_len: 0,
         }
     }
 
@@ -82,24 +88,40 @@ impl Connection {
         !self.inbox.is_empty()
     }
 
-    /// What was collected has a whole head at its front, which stays there until the request is
-    /// [`handed over`](Self::take_off_head): where that fails, the answer depends on it.
-    pub(crate) fn begin_request(&mut self, len: usize, facts: RequestFacts) {
-        self.head_len = len;
+    /// Whether a head waits for the rest of its body.
+    pub(crate) fn is_short_of_body(&self) -> bool {
+        self.inbox.len() < self.wanted_len
+    }
+
+    /// A head is there, but its body, which is to come with it, is not. Both end so many bytes from the front.
+    pub(crate) fn wait_for_body(&mut self, end: usize) {
+        self.wanted_len = end;
+        // The head is looked at again, once.
+        self.seen = Seen::default();
+    }
+
+    /// What was collected has a whole head at its front, and behind it the body, where it is one that comes with its head. Both
+    /// stay there until the request is [`handed over`](Self::take_off_head): where that fails, the answer depends on the head.
+    pub(crate) fn begin_request(&mut self, head_len: usize, body_len: usize, facts: RequestFacts) {
+        (self.head_len, self.body_len, self.wanted_len) = (head_len, body_len, 0);
         self.head_since = None;
         self.requests += 1;
         self.http_11 = facts.http_11;
         self.keep_alive = facts.keep_alive && self.requests < REQUESTS_MAX;
-        self.body = facts.body;
-        self.asked_len = len;
-        self.lot.count_asked(len);
+        self.body = if body_len > 0 { BodyFraming::None } else { facts.body };
+        self.asked_len = head_len + body_len;
+        self.lot.count_asked(self.asked_len);
     }
 
-    /// Takes the head off the front of what was collected. What is left is the next request, or the start of it.
-    pub(crate) fn take_off_head(&mut self) {
+    /// Takes the head off the front of what was collected, and gives the body that came with it. What is left is the next request,
+    /// or the start of it.
+    pub(crate) fn take_off_head(&mut self) -> Vec<u8> {
+        let (head_len, body_len) = (std::mem::take(&mut self.head_len), std::mem::take(&mut self.body_len));
+        let body = self.inbox[head_len..head_len + body_len].to_vec();
         // It may wait for as long as a film, so it holds no more than it needs; an idle connection holds nothing.
-        self.inbox = self.inbox[std::mem::take(&mut self.head_len)..].to_vec();
+        self.inbox = self.inbox[head_len + body_len..].to_vec();
         self.seen = Seen::default();
+        body
     }
 
     /// The head that is to be refused, as far as it came: without what may stand behind it.
@@ -114,7 +136,7 @@ impl Connection {
 
     /// Whether it has sent something that nobody has looked at yet. It may be a request.
     pub(crate) fn may_have_asked(&self) -> bool {
-        (self.has_collected() && self.seen == Seen::default()) || has_unread(&*self.socket)
+        (self.has_collected() && self.seen == Seen::default() && !self.is_short_of_body()) || has_unread(&*self.socket)
     }
 
     /// Reads what is there; what comes is appended to what was collected.

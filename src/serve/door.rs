@@ -14,6 +14,7 @@ use polling::{Events, Poller};
 use rustix::io::Errno;
 
 use crate::error::{Error, ErrorKind};
+use crate::http::body;
 use crate::http::head::{self, Outcome};
 use crate::http::response::{Body, Persistence, Response};
 use crate::serve::connection::{Connection, READ_LEN, RequestFacts};
@@ -38,6 +39,8 @@ const WARN_EVERY: Duration = Duration::from_secs(10);
 const OVERFULL_PAUSE: Duration = Duration::from_millis(5);
 /// How long nothing is accepted after the process ran out of descriptors or memory for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a client waits for that asked before it sends a body.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// What others tell the door.
 #[derive(Default)]
@@ -197,18 +200,33 @@ impl Door {
     fn collect(&mut self, mut connection: Connection, now: Instant, scratch: &mut [u8; READ_LEN]) {
         let id = connection.id;
         loop {
+            let is_short_of_body = connection.is_short_of_body();
             let (collected, seen) = connection.collected();
-            match head::parse(collected, seen) {
-                Outcome::Head(_, len) if !self.lot.may_ask(len) => {
-                    return self.refuse(connection, &ErrorKind::Busy.into(), now);
-                }
+            let outcome = if is_short_of_body { Outcome::Incomplete } else { head::parse(collected, seen) };
+            match outcome {
                 Outcome::Head(head, len) => {
-                    let facts = RequestFacts::from(&head);
-                    let lane = self.lanes.choose();
-                    self.lanes.write(lane, id, &head);
-                    connection.begin_request(len, facts);
-                    self.lot.wait_for_handover(connection, lane, now);
-                    return self.flush_lane(lane, now);
+                    let body_len = match body::collected_len(&head) {
+                        Ok(body_len) => body_len,
+                        Err(error) => return self.refuse(connection, &error, now),
+                    };
+                    if !self.lot.may_ask(len + body_len) {
+                        return self.refuse(connection, &ErrorKind::Busy.into(), now);
+                    }
+                    if collected.len() >= len + body_len {
+                        let facts = RequestFacts::from(&head);
+                        let lane = self.lanes.choose();
+                        self.lanes.write(lane, id, &head);
+                        connection.begin_request(len, body_len, facts);
+                        self.lot.wait_for_handover(connection, lane, now);
+                        return self.flush_lane(lane, now);
+                    }
+                    let asks_to_go_on = head.expects_continue && collected.len() == len;
+                    connection.wait_for_body(len + body_len);
+                    // RFC 9110 section 10.1.1. Twenty-five bytes fit every socket that has nothing to send; a client that gets
+                    // only some of them waits a moment and goes on by itself.
+                    if asks_to_go_on && connection.send(CONTINUE, false).is_err() {
+                        return;
+                    }
                 }
                 Outcome::Reject(kind, why) => return self.refuse(connection, &Error::new(kind, why), now),
                 Outcome::Incomplete => {}

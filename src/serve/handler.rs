@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -18,11 +18,14 @@ use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
 use crate::metrics::TEXT_TYPE;
 use crate::object::{ETag, ObjectKey, content_type_of};
+use crate::serve::access::{Access, Caller, Pass};
 use crate::serve::chunks::{Chunks, First};
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
+use crate::serve::links::{LinkRequest, Links};
 use crate::serve::quota::{Permit, Quota};
 use crate::serve::source::{Looked, Source};
+use crate::sign::token::{self, Claims, Wanted};
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -35,6 +38,10 @@ pub(crate) struct Handler {
     pub(crate) cors: CorsOrigins,
     pub(crate) quota: Arc<Quota>,
     pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) access: Access,
+    pub(crate) links: Links,
+    /// How long links and tokens are good where nobody says.
+    pub(crate) url_ttl: Duration,
 }
 
 /// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
@@ -79,7 +86,8 @@ impl Handler {
     /// The answer to a request that cannot be answered as it was meant.
     pub(crate) fn refuse(&self, request: &Request, error: &Error) -> Answer {
         if error.kind().side() != Side::Client {
-            log::warn!("{} {:?}: {}", request.method, route::split(&request.target).0, error.chain());
+            let path = route::without_tokens(route::split(&request.target).0);
+            log::warn!("{} {path:?}: {}", request.method, error.chain());
         }
         self.complete(request, Response::with_error(error).into())
     }
@@ -108,17 +116,23 @@ impl Handler {
         }
         let route = route::resolve(path)?;
         let is_head = request.method == "HEAD";
+        let caller = Caller::of(request, peer, &self.trusted_proxies, SystemTime::now());
+        if route == Route::Tokens && request.method == "POST" {
+            return self.mint(request, caller.now).map(Outcome::from);
+        }
         if request.method != "GET" && !is_head {
             return refuse_method(&request.method, &route).map(Outcome::from);
         }
         Ok(match route {
             Route::Bytes(key) => {
+                self.access.media(request, caller, Wanted::Object(&key))?;
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
                 let options = Options { chunk_len, download: route::download(query) };
-                return self.bytes(request, peer, &key, &options, landing);
+                return self.bytes(request, caller.client, &key, &options, landing);
             }
-            Route::List => return self.list(query, landing.as_ref()),
+            Route::List => return self.list(request, caller, query, landing.as_ref()),
             Route::Entry(key) => {
+                self.access.data(request, caller, Wanted::Object(&key))?;
                 let meta = match self.source.head(&key, landing.as_ref())? {
                     Looked::Meta(meta) => meta,
                     Looked::Join(wait) => return Ok(Outcome::Join(wait)),
@@ -126,7 +140,19 @@ impl Handler {
                 let entry = entry(&key, meta.size, meta.content_type(), meta.last_modified, &meta.id.etag);
                 Response::with_json(200, &entry).into()
             }
-            Route::Signed => return Err(ErrorKind::NotConfigured.into()),
+            Route::Url(key) => {
+                let pass = self.access.data(request, caller, Wanted::Object(&key))?;
+                let (lifetime, redirect) = (route::expires(query, self.url_ttl)?, route::redirect(query)?);
+                if let Looked::Join(wait) = self.source.head(&key, landing.as_ref())? {
+                    return Ok(Outcome::Join(wait));
+                }
+                let base = self.base(request, peer);
+                let wanted = self.link_request(&key, lifetime, caller, &pass, &base);
+                let link = self.links.link(&*self.source.store, &wanted)?;
+                if redirect { link.redirect() } else { Response::with_json(200, &link.json()) }.into()
+            }
+            Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
+            Route::Tokens => return refuse_method(&request.method, &route).map(Outcome::from),
             Route::Library => page(&web::LIBRARY).into(),
             Route::Watch(_) => page(&web::PLAYER).into(),
             Route::Metrics => self.metrics()?.into(),
@@ -138,20 +164,21 @@ impl Handler {
     fn bytes(
         &self,
         request: &Request,
-        peer: IpAddr,
+        client: IpAddr,
         key: &ObjectKey,
         options: &Options,
         mut landing: Option<Landing>,
     ) -> Result<Outcome, Error> {
         let is_head = request.method == "HEAD";
-        let client = forwarded::client(peer, request.fields.get("x-forwarded-for"), &self.trusted_proxies);
         let permit = if is_head { None } else { Some(self.quota.enter(client)?) };
         for plans_left in (0..PLANS_MAX).rev() {
             let meta = match self.source.head(key, landing.as_ref())? {
                 Looked::Meta(meta) => meta,
                 Looked::Join(wait) => return Ok(Outcome::Join(wait)),
             };
-            let response = plan::answer(is_head, &request.fields, &meta, options);
+            let mut response = plan::answer(is_head, &request.fields, &meta, options);
+            // The address may have a token in it, and a playlist or a document may lead elsewhere.
+            response.field("Referrer-Policy", "no-referrer");
             let Body::Object(part) = &response.body else { return Ok(response.into()) };
             if is_head {
                 return Ok(response.into());
@@ -185,8 +212,62 @@ impl Handler {
         Ok(response)
     }
 
-    fn list(&self, query: &str, landing: Option<&Landing>) -> Result<Outcome, Error> {
+    /// Signed cookies: for the folder of the object where it has one and no prefix is asked for, else for the object alone.
+    fn cookies(&self, request: &Request, caller: Caller, key: &ObjectKey, query: &str) -> Result<Response, Error> {
+        let asked = route::cookie_prefix(query, key)?;
+        let folder = key.as_str().rfind('/').map(|at| &key.as_str()[..=at]);
+        let prefix = asked.as_deref().or(folder);
+        let pass = self.access.data(request, caller, prefix.map_or(Wanted::Object(key), Wanted::Prefix))?;
+        let wanted = self.link_request(key, route::expires(query, self.url_ttl)?, caller, &pass, "");
+        let cookies = self.links.cookies(prefix, &wanted, request.fields.get("host"))?;
+        let mut response = Response::new(204);
+        response.field("Cache-Control", "no-store");
+        for cookie in cookies.fields() {
+            response.field("Set-Cookie", &cookie);
+        }
+        if let CorsOrigins::List(_) = self.cors {
+            // The Fetch standard, "CORS protocol and credentials": without it a page of another origin keeps no cookies. A
+            // browser minds it only beside the origin, which is named for those that are configured.
+            response.field("Access-Control-Allow-Credentials", "true");
+        }
+        Ok(response)
+    }
+
+    /// A playback token for whoever the operator wants to have one.
+    fn mint(&self, request: &Request, now: u64) -> Result<Response, Error> {
+        let keys = self.access.mint(request)?;
+        let claims = Claims::requested(&request.body, now, self.url_ttl)?;
+        let expires_at = rfc_3339_seconds(claims.expires_at);
+        Ok(Response::with_json(200, &json!({"token": token::mint(keys, &claims), "expiresAt": expires_at})))
+    }
+
+    fn link_request<'a>(
+        &'a self,
+        key: &'a ObjectKey,
+        lifetime: Duration,
+        caller: Caller,
+        pass: &'a Pass,
+        base: &'a str,
+    ) -> LinkRequest<'a> {
+        LinkRequest { key, lifetime, now: caller.now, pass, keys: self.access.keys.as_ref(), base }
+    }
+
+    /// Scheme and host of this server as the client sees it; nothing where it named no host, and a link is relative then.
+    fn base(&self, request: &Request, peer: IpAddr) -> String {
+        let Some(host) = request.fields.get("host") else { return String::new() };
+        let is_https = forwarded::is_https(peer, request.fields.get("x-forwarded-proto"), &self.trusted_proxies);
+        format!("{}://{host}", if is_https { "https" } else { "http" })
+    }
+
+    fn list(
+        &self,
+        request: &Request,
+        caller: Caller,
+        query: &str,
+        landing: Option<&Landing>,
+    ) -> Result<Outcome, Error> {
         let query = route::list_query(query)?;
+        self.access.data(request, caller, Wanted::Prefix(&query.prefix))?;
         let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };
         let page = self.source.store.list(&query)?;
         let entries = page.entries.iter();
@@ -197,7 +278,7 @@ impl Handler {
 }
 
 /// What OPTIONS says of every address: the methods that some route has. A preflight is not told what exists.
-const ANY_METHODS: &str = "GET, HEAD, OPTIONS";
+const ANY_METHODS: &str = "GET, HEAD, POST, OPTIONS";
 
 /// A method that the route has not: 405; or 404 for uploads and deletes, which are as good as absent while no administrator is
 /// configured.
@@ -225,8 +306,12 @@ fn entry(key: &ObjectKey, size: u64, content_type: &str, last_modified: SystemTi
 
 /// A time as RFC 3339 writes it, in UTC, to the second.
 fn rfc_3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let timestamp = i64::try_from(since.as_secs()).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    rfc_3339_seconds(time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs())
+}
+
+/// The same of seconds since 1970.
+pub(crate) fn rfc_3339_seconds(seconds: u64) -> String {
+    let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     timestamp.unwrap_or_default().to_string()
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Request {
     pub(crate) target: String,
     /// The fields that a handler reads.
     pub(crate) fields: Fields,
+    /// The body, where it is one of those that come with their head. It does not come by a lane.
+    pub(crate) body: Vec<u8>,
 }
 
 /// The far end of the lanes: yields the requests.
@@ -80,7 +82,8 @@ fn parts(request: tiny_http::Request) -> Option<(usize, Request)> {
         }
     }
     let fields = fields.into_iter().collect();
-    let parts = Request { method: request.method().as_str().to_owned(), target: request.url().to_owned(), fields };
+    let parts =
+        Request { method: request.method().as_str().to_owned(), target: request.url().to_owned(), fields, body: Vec::new() };
     drop(request.into_writer());
     Some((connection?, parts))
 }

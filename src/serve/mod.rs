@@ -3,6 +3,7 @@
 //! A request comes in at the `door`, goes through a lane (`lanes`) to the `handler` on the `pool`, and its body becomes a
 //! `stream` of `chunks` that waits in the `lot` whenever its viewer is slower than we are.
 
+mod access;
 mod alarms;
 mod budget;
 mod buffers;
@@ -14,6 +15,7 @@ mod door;
 mod flights;
 mod handler;
 mod lanes;
+mod links;
 mod lot;
 mod outage;
 mod pace;
@@ -27,6 +29,7 @@ mod turns;
 mod vitals;
 mod work;
 
+pub use links::describe_link;
 pub use outage::Resume;
-pub use server::Server;
+pub use server::{Server, open_store};
 pub use vitals::Vitals;

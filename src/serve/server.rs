@@ -12,10 +12,12 @@ use rustix::process::{Resource, Rlimit};
 use crate::config::{Config, StoreConfig};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
+use crate::serve::access::Access;
 use crate::serve::budget::SendBudget;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
 use crate::serve::handler::Handler;
 use crate::serve::lanes::{self, Listener};
+use crate::serve::links::Links;
 use crate::serve::lot::{Lot, Patience, Room};
 use crate::serve::pace::Pace;
 use crate::serve::pool::Pool;
@@ -34,6 +36,17 @@ const SEND_BUDGET_DEFAULT: usize = 64 * 1024 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: usize = 256;
 
+/// Opens the store that a configuration names.
+///
+/// # Errors
+/// Where it cannot be used at all. Nothing is sent to a bucket yet.
+pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, Error> {
+    Ok(match config {
+        StoreConfig::Directory(root) => Arc::new(Directory::open(root)?),
+        StoreConfig::S3(s3) => Arc::new(S3::new(s3.clone())?),
+    })
+}
+
 /// A server that runs. Dropping it stops it at once.
 pub struct Server {
     addr: SocketAddr,
@@ -50,11 +63,7 @@ impl Server {
     /// # Errors
     /// Where the store cannot be used at all, or the address cannot be listened on.
     pub fn start(config: &Config) -> Result<Self, Error> {
-        let store: Arc<dyn Store> = match &config.store {
-            StoreConfig::Directory(root) => Arc::new(Directory::open(root)?),
-            StoreConfig::S3(s3) => Arc::new(S3::new(s3.clone())?),
-        };
-        Self::start_with_store(config, store)
+        Self::start_with_store(config, open_store(&config.store)?)
     }
 
     /// Starts a server on this store; the one that the configuration names is not looked at.
@@ -153,6 +162,9 @@ impl Parts {
             cors: config.cors.clone(),
             quota,
             trusted_proxies: config.trusted_proxies.clone(),
+            access: Access { keys: config.playback_keys.clone(), admin: config.admin_token.clone() },
+            links: Links::new(config.cloudfront.clone()),
+            url_ttl: config.url_ttl,
         };
         let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
         let pool = Pool::new(threads);

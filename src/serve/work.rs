@@ -67,8 +67,8 @@ pub(crate) struct Work {
 
 impl Work {
     /// Queues a request that came on this connection.
-    pub(crate) fn submit_request(self: &Arc<Self>, mut connection: Connection, request: Request) {
-        connection.take_off_head();
+    pub(crate) fn submit_request(self: &Arc<Self>, mut connection: Connection, mut request: Request) {
+        request.body = connection.take_off_head();
         let asked = Asked { connection, request, since: Instant::now(), landing: None, failures: 0 };
         self.submit_asked(Box::new(asked));
     }
@@ -156,7 +156,8 @@ impl Work {
         let mut head = Vec::with_capacity(1024);
         let date = httpdate::fmt_http_date(SystemTime::now());
         answer.response.write_head(&date, connection.persistence(), &mut head);
-        log::debug!("{} {} {:?} {}", connection.peer, request.method, request.target, answer.response.status());
+        let target = route::without_tokens(&request.target);
+        log::debug!("{} {} {target:?} {}", connection.peer, request.method, answer.response.status());
         let mut slice = answer.slice;
         if slice.len() <= JOINED_LEN_MAX && answer.chunks.is_none() {
             head.extend_from_slice(&slice);

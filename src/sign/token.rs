@@ -12,12 +12,14 @@
 
 mod claims;
 mod members;
+mod request;
 mod ring;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 pub use claims::{Claims, Scope, Wanted};
+pub use request::LIFETIME_MAX;
 pub use ring::{KeyRing, SECRET_LEN_MIN};
 
 use self::members::Members;
@@ -61,18 +63,19 @@ pub fn verify(ring: &KeyRing, token: &str, now: u64) -> Result<Claims, Error> {
 /// The key that a header names. What else is in it is not for us (RFC 7515 section 4), but `crit`.
 fn kid(header: &[u8]) -> Result<String, Error> {
     let header = Members::parse(header).ok_or_else(|| refused("its header is no JSON object with each name once"))?;
-    if header.text("alg")? != Some("HS256") {
+    let text = |name| header.text(name).map_err(|why| refused(&why));
+    if text("alg")? != Some("HS256") {
         return Err(refused("its algorithm is not HS256"));
     }
     // RFC 7519 section 5.1 recommends the capitals and requires none.
-    if header.text("typ")?.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
+    if text("typ")?.is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT")) {
         return Err(refused("its type is not JWT"));
     }
     // RFC 7515 section 4.1.11: it names what must be understood, and no extension is understood here.
     if header.get("crit").is_some() {
         return Err(refused("it asks for extensions that are not known here"));
     }
-    header.text("kid")?.map(str::to_owned).ok_or_else(|| refused("it names no key (kid)"))
+    text("kid")?.map(str::to_owned).ok_or_else(|| refused("it names no key (kid)"))
 }
 
 /// Base64url without padding (RFC 7515 section 2). Each value has one spelling: bits that are left over are zero.

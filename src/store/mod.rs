@@ -10,7 +10,7 @@ mod meta;
 mod s3;
 
 use std::ops::Range;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
@@ -51,6 +51,16 @@ pub trait Store: Send + Sync + 'static {
     /// As rule 6 says.
     fn list(&self, query: &ListQuery) -> Result<ListPage, Error>;
 
+    /// A URL by which anybody can have the object from the store itself, for so long or less; `None` where there is none. The
+    /// store is not asked, and the object need not exist.
+    ///
+    /// # Errors
+    /// As rule 6 says, where there is nothing to sign with.
+    fn presign(&self, key: &ObjectKey, lifetime: Duration) -> Result<Option<Presigned>, Error> {
+        let _ = (key, lifetime);
+        Ok(None)
+    }
+
     /// Whether it is worth keeping what was read. [`Locality::Far`] where a store says nothing.
     fn locality(&self) -> Locality {
         Locality::Far
@@ -61,6 +71,15 @@ pub trait Store: Send + Sync + 'static {
     fn identity(&self) -> String {
         String::new()
     }
+}
+
+/// A URL that is signed: a secret, until it ends.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Presigned {
+    /// The URL.
+    pub url: String,
+    /// How long it is good: as long as was asked for, or as what it was signed with.
+    pub lifetime: Duration,
 }
 
 /// How far away the bytes of a store are.

@@ -15,7 +15,7 @@ mod wire;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rusty_s3::{Bucket, Credentials, S3Action};
 use ureq::Body;
@@ -28,7 +28,7 @@ use self::reply::Request;
 use self::span::BodySpan;
 use self::wire::Wire;
 use super::credentials::Provider;
-use super::{ListPage, ListQuery, Span, Store};
+use super::{ListPage, ListQuery, Presigned, Span, Store};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 
@@ -166,6 +166,15 @@ impl Store for S3 {
         reply::check_span(&request, response.headers(), id, &range)?;
         self.note_bucket_exists();
         Ok(Box::new(BodySpan::new(request, response.into_body(), range)?))
+    }
+
+    fn presign(&self, key: &ObjectKey, lifetime: Duration) -> Result<Option<Presigned>, Error> {
+        let lease = self.credentials.current()?;
+        // S3 refuses it as soon as the session of temporary credentials ends.
+        let left = lease.expires_at().map(|end| end.duration_since(SystemTime::now()).unwrap_or_default());
+        let lifetime = left.map_or(lifetime, |left| left.min(lifetime));
+        let url = self.bucket.get_object(Some(lease.credentials()), key.as_str()).sign(lifetime).into();
+        Ok(Some(Presigned { url, lifetime }))
     }
 
     fn list(&self, query: &ListQuery) -> Result<ListPage, Error> {

@@ -44,7 +44,7 @@ const NO_STORE: &str = "AWS_BUCKET_NAME or VIDGATE_DIR: neither is set, and ther
 #[test]
 fn help_on_every_level_names_every_setting_and_its_default() {
     let dir = TempDir::new().unwrap();
-    for arguments in [&["--help"][..], &["-h"], &["serve", "--help"], &["serve", "-h"]] {
+    for arguments in [&["--help"][..], &["-h"], &["serve", "--help"], &["serve", "-h"], &["url", "--help"], &["token", "-h"]] {
         let said = run(dir.path(), arguments, &[("PORT", "bad, but help is asked for")]);
         assert_eq!((said.code, said.stderr.as_str()), (Some(0), ""), "{arguments:?}");
         for setting in SETTINGS {
@@ -54,7 +54,7 @@ fn help_on_every_level_names_every_setting_and_its_default() {
             assert!(setting.variables.iter().all(|variable| line.contains(variable)), "{line}");
             assert!(line.contains(", default "), "{line}");
         }
-        for heading in ["Listening:", "Store:", "Credentials:", "Streaming:", "Limits:", "CORS:", "Logs:"] {
+        for heading in ["Listening:", "Store:", "Credentials:", "Streaming:", "Limits:", "Signed URLs and tokens:", "CORS:", "Logs:"] {
             assert_eq!(said.stdout.lines().filter(|line| *line == heading).count(), 1, "{heading} in {arguments:?}");
         }
     }

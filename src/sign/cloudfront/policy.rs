@@ -11,7 +11,7 @@ use super::url;
 use crate::error::{Error, ErrorKind};
 
 /// A policy. Times are in seconds since 1970, as CloudFront compares them: when a request starts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Policy {
     /// One URL until a time. It is signed, and not sent: CloudFront makes it anew from the URL.
     Canned {

@@ -75,11 +75,12 @@ impl Claims {
     /// section 4), but `aud`.
     pub(super) fn parse(json: &[u8]) -> Result<Self, Error> {
         let members = Members::parse(json).ok_or_else(|| refused("its claims are no JSON object with each name once"))?;
+        let text = |name| members.text(name).map_err(|why| refused(&why));
         // RFC 7519 section 4.1.3: who is not named must refuse it, and this program has no name.
         if members.get("aud").is_some() {
             return Err(refused("it is for somebody else (aud)"));
         }
-        let scope = match (members.text("key")?, members.text("prefix")?) {
+        let scope = match (text("key")?, text("prefix")?) {
             (Some(key), None) => Scope::Key(ObjectKey::new(key).map_err(|_| refused("key is no legal key"))?),
             (None, Some(prefix)) => Scope::prefix(prefix).map_err(|_| refused("prefix is not the start of any key"))?,
             _ => return Err(refused("it has not exactly one of key and prefix")),
@@ -92,7 +93,7 @@ impl Claims {
             Some(value) => Some(time(value, Rounding::Up).ok_or_else(|| refused("nbf is no time in seconds"))?),
             None => None,
         };
-        let network = match members.text("ip")? {
+        let network = match text("ip")? {
             Some(text) => Some(network(text).ok_or_else(|| refused("ip is no address and no network"))?),
             None => None,
         };

@@ -8,9 +8,6 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::refused;
-use crate::error::Error;
-
 /// The members, in their order.
 pub(super) struct Members(Vec<(String, Value)>);
 
@@ -24,12 +21,16 @@ impl Members {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// A member that is a text; `None` where it is not there.
-    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Error> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// A member that is a text; `None` where it is not there. The error is what is wrong.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, String> {
         match self.get(name) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(refused(&format!("{name} is no string"))),
+            Some(_) => Err(format!("{name} is no string")),
         }
     }
 }

@@ -392,3 +392,45 @@ fn nothing_secret_is_shown() {
         assert!(bad.split('.').all(|part| !shown.contains(part)) && !shown.contains("hunter"), "{shown}");
     }
 }
+
+#[test]
+fn what_a_token_is_asked_for() {
+    let ttl = std::time::Duration::from_hours(1);
+    let ask = |json: &str| Claims::requested(json.as_bytes(), NOW, ttl);
+    let folder = |expires_at, network: Option<&str>| Claims {
+        scope: Scope::Prefix("a/".into()),
+        expires_at,
+        not_before: None,
+        network: network.and_then(claims::network),
+    };
+    assert_eq!(ask(r#"{"prefix":"a/"}"#).unwrap(), folder(NOW + 3600, None));
+    assert_eq!(ask(r#"{"prefix":"a/","expiresIn":1}"#).unwrap(), folder(NOW + 1, None));
+    assert_eq!(ask(r#"{"ip":"::1","prefix":"a/","expiresIn":31622400}"#).unwrap(), folder(NOW + 31_622_400, Some("::1")));
+    assert_eq!(ask(r#"{"key":"a b"}"#).unwrap().scope, Scope::Key(key("a b")));
+    for bad in [
+        "",
+        "[]",
+        "{}",
+        r#"{"key":"a","prefix":"b"}"#,
+        r#"{"key":"a","key":"a"}"#,
+        r#"{"key":1}"#,
+        r#"{"key":""}"#,
+        r#"{"key":"../a"}"#,
+        r#"{"key":null,"prefix":"a"}"#,
+        r#"{"prefix":"a\n"}"#,
+        r#"{"key":"a","expiresIn":0}"#,
+        r#"{"key":"a","expiresIn":-1}"#,
+        r#"{"key":"a","expiresIn":1.5}"#,
+        r#"{"key":"a","expiresIn":"60"}"#,
+        r#"{"key":"a","expiresIn":null}"#,
+        r#"{"key":"a","expiresIn":31622401}"#,
+        r#"{"key":"a","expiresin":60}"#,
+        r#"{"key":"a","exp":60}"#,
+        r#"{"key":"a","ip":""}"#,
+        r#"{"key":"a","ip":"a"}"#,
+        r#"{"key":"a","ip":7}"#,
+        r#"{"key":"a"} x"#,
+    ] {
+        assert_eq!(ask(bad).unwrap_err().kind().status(), 400, "{bad}");
+    }
+}
