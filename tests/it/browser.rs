@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, SystemTime};
+
+use vidgate::sign::token::{Claims, KeyRing, Scope, mint};
 
 use crate::support::server::DirectoryServer;
 
@@ -22,18 +25,38 @@ fn the_pages_play_and_seek_in_chromium() {
     }
     let out = root().join("tests/e2e/out");
     std::fs::create_dir_all(&out).unwrap();
-    let script = root().join("tests/e2e/player.mjs");
+    let base = format!("http://{}", server.addr());
+    run("player.mjs", &[&base, out.to_str().unwrap()], 15);
+}
+
+#[test]
+fn hls_plays_in_chromium_with_a_token_in_the_path_and_is_refused_without() {
+    let ring = KeyRing::parse("k1:0123456789abcdef0123456789abcdef").unwrap();
+    let server = DirectoryServer::start(|config| config.playback_keys = Some(ring.clone()));
+    let folder = root().join("samples/hls");
+    for name in ["main.m3u8", "270p/list.m3u8", "270p/init.mp4"].map(str::to_owned).into_iter().chain((0..5).map(part)) {
+        server.put(&format!("hls/{name}"), std::fs::read(folder.join(&name)).unwrap());
+    }
+    let expires_at = (SystemTime::now() + Duration::from_mins(10)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let token = mint(&ring, &Claims { scope: Scope::Prefix("hls/".into()), expires_at, not_before: None, network: None });
+    run("hls.mjs", &[&format!("http://{}", server.addr()), &token], 5);
+}
+
+fn part(number: usize) -> String {
+    format!("270p/part-{number}.m4s")
+}
+
+/// Runs a script of tests/e2e, which must make so many checks, and pass them.
+#[track_caller]
+fn run(script: &str, arguments: &[&str], checks_min: usize) {
+    let script = root().join("tests/e2e").join(script);
     assert!(
         Path::new(&root()).join("tests/e2e/node_modules").is_dir(),
         "tests/install.sh installs what the browser test needs"
     );
-    let output = Command::new("node")
-        .arg(script)
-        .arg(format!("http://{}", server.addr()))
-        .arg(&out)
-        .output()
-        .expect("node runs: tests/install.sh says what is missing");
+    let output = Command::new("node").arg(script).args(arguments).output();
+    let output = output.expect("node runs: tests/install.sh says what is missing");
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "the browser found fault\n{out}\n{err}");
-    assert!(out.lines().count() >= 15, "too few checks were made\n{out}");
+    assert!(out.lines().count() >= checks_min, "too few checks were made\n{out}");
 }
