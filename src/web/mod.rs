@@ -89,7 +89,7 @@ pub const LIBRARY: Asset = Asset {
 pub const PLAYER: Asset = Asset {
     content_type: "text/html; charset=utf-8",
     body: page!("vidgate", "player.css", "player.html", "player.js").as_bytes(),
-    content_security_policy: policy!(style: "5oPRdloZl3uU5QOKTEtSQ5TfQxAON/l+dQLv28o27q0=", script: "t24HFW9Es8iTxaShjQWJGOkvFBL3gJOtHfb7YgNu7lY="),
+    content_security_policy: policy!(style: "5oPRdloZl3uU5QOKTEtSQ5TfQxAON/l+dQLv28o27q0=", script: "VHhhjnjq/cIrSsUp9RoaiNZDZ3qK7OypJM5owVazQEw="),
 };
 
 #[cfg(test)]

@@ -2,13 +2,16 @@
 // The player page: one video, named by the path of this page.
 
 const STEP_S = 5;
-const TOKEN_LIFE_S = 12 * 3600; // longer than any film with its pauses
+const TOKEN_LIFE_S = 3600; // of the tokens that the admin token buys
+const TOKEN_RENEWED_S = 300; // so long before its end one is replaced
 const TIMES_RETRIED_MAX = 3; // by itself, after a broken connection; a person may go on
 
 const video = $('video');
 let key = '';
 let entry = null;
 let retries = 0;
+let wanted = false; // somebody wants to watch: a browser pauses by itself at an error
+let tokenEnds = Infinity; // when the token that was bought must be replaced; by our own clock, whatever that of the server says
 
 const keyOfPage = () => {
   try {
@@ -29,6 +32,7 @@ const mediaUrl = async () => {
       method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ ...scope, expiresIn: TOKEN_LIFE_S }),
     });
     token = minted.token;
+    tokenEnds = Date.now() + (TOKEN_LIFE_S - TOKEN_RENEWED_S) * 1000;
   }
   return '/media/' + (token ? '~' + token + '/' : '') + keyPath(key);
 };
@@ -104,15 +108,20 @@ const open = async (at = 0) => {
   }
 };
 
+// Opens the video anew at `at` seconds, and plays on if it was played.
+const goOn = async at => {
+  const play = wanted;
+  await open(at);
+  if (play) video.play().catch(() => {});
+};
+
 // A media error tells little: ask the server for the first byte to see whether it is the file, the way or the browser.
 const mediaFailed = async () => {
   const fault = video.error;
   if (!fault || !video.hasAttribute('src')) return;
   const at = video.currentTime;
   if (fault.code === MediaError.MEDIA_ERR_NETWORK && retries++ < TIMES_RETRIED_MAX) {
-    const playing = !video.paused;
-    await open(at);
-    if (playing) video.play().catch(() => {});
+    await goOn(at);
     return;
   }
   const refused = await fetch(video.src, { headers: { Range: 'bytes=0-0' }, cache: 'no-store' }).then(async answer => {
@@ -135,6 +144,13 @@ const mediaFailed = async () => {
     'The server sends it, but this browser does not know its format, or the file is damaged. Try another browser, or download it.',
     make('span', '', 'Whoever runs this server: MP4 with H.264 and AAC, its index at the front (ffmpeg: ', make('code', '', '-movflags +faststart'), '), plays everywhere.'),
   ], again, back());
+};
+
+// Goes on with a new token before the present one ends: a film that was paused overnight resumes where it was.
+const renew = async () => {
+  if (Date.now() < tokenEnds) return;
+  tokenEnds = Infinity;
+  await goOn(video.currentTime);
 };
 
 const toggleFull = () => {
@@ -166,6 +182,9 @@ document.addEventListener('keydown', event => {
   action();
 });
 video.addEventListener('error', mediaFailed);
+video.addEventListener('play', () => { wanted = true; });
+video.addEventListener('pause', () => { wanted = wanted && Boolean(video.error); });
+for (const moment of ['play', 'seeking', 'timeupdate']) video.addEventListener(moment, renew);
 video.addEventListener('playing', () => { retries = 0; });
 video.addEventListener('loadedmetadata', () => {
   facts();

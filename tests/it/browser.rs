@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
+use vidgate::object::ObjectKey;
+use vidgate::sign::bearer::AdminToken;
 use vidgate::sign::token::{Claims, KeyRing, Scope, mint};
 
 use crate::support::server::DirectoryServer;
@@ -37,9 +39,36 @@ fn hls_plays_in_chromium_with_a_token_in_the_path_and_is_refused_without() {
     for name in ["main.m3u8", "270p/list.m3u8", "270p/init.mp4"].map(str::to_owned).into_iter().chain((0..5).map(part)) {
         server.put(&format!("hls/{name}"), std::fs::read(folder.join(&name)).unwrap());
     }
-    let expires_at = (SystemTime::now() + Duration::from_mins(10)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
-    let token = mint(&ring, &Claims { scope: Scope::Prefix("hls/".into()), expires_at, not_before: None, network: None });
+    let token = token(&ring, Scope::Prefix("hls/".into()));
     run("hls.mjs", &[&format!("http://{}", server.addr()), &token], 5);
+}
+
+#[test]
+fn the_pages_ask_for_a_token_and_renew_it_in_chromium() {
+    let ring = KeyRing::parse("k1:0123456789abcdef0123456789abcdef").unwrap();
+    let server = DirectoryServer::start(|config| {
+        config.playback_keys = Some(ring.clone());
+        config.admin_token = AdminToken::new("the-operator");
+        // About as fast as the film is played, so that most of it is still to come when its token ends.
+        (config.rate, config.burst) = (Some(64 * 1024), 128 * 1024);
+    });
+    // Ten times the sample, one behind the other: more than a browser has read by then, however slow the machine is.
+    let out = server.root.path().join(SAMPLE);
+    let status = Command::new("ffmpeg")
+        .args(["-loglevel", "error", "-nostdin", "-stream_loop", "9", "-i"])
+        .arg(root().join("samples").join(SAMPLE))
+        .args(["-c", "copy", "-movflags", "+faststart"])
+        .arg(out)
+        .status();
+    assert!(status.expect("ffmpeg runs: tests/install.sh says what is missing").success());
+    let film = Scope::Key(ObjectKey::new(SAMPLE).unwrap());
+    run("tokens.mjs", &[&format!("http://{}", server.addr()), "the-operator", &token(&ring, film)], 8);
+}
+
+/// A token for ten minutes.
+fn token(ring: &KeyRing, scope: Scope) -> String {
+    let expires_at = (SystemTime::now() + Duration::from_mins(10)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    mint(ring, &Claims { scope, expires_at, not_before: None, network: None })
 }
 
 fn part(number: usize) -> String {
