@@ -72,7 +72,7 @@ fn rate<T>(what: &str, mut work: impl FnMut() -> T) {
             black_box(work());
             count += 1;
         }
-        let spent = used().zip(start).map_or_else(|| begin.elapsed(), |(end, start)| end - start);
+        let spent = used().zip(start).map_or_else(|| begin.elapsed(), |(end, start)| end.saturating_sub(start));
         best = best.max(f64::from(count) / spent.as_secs_f64());
     }
     println!("{what:<55} {best:>10.0} a second, {:>8.1} us each", 1e6 / best);

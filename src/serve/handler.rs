@@ -259,13 +259,7 @@ impl Handler {
         format!("{}://{host}", if is_https { "https" } else { "http" })
     }
 
-    fn list(
-        &self,
-        request: &Request,
-        caller: Caller,
-        query: &str,
-        landing: Option<&Landing>,
-    ) -> Result<Outcome, Error> {
+    fn list(&self, request: &Request, caller: Caller, query: &str, landing: Option<&Landing>) -> Result<Outcome, Error> {
         let query = route::list_query(query)?;
         self.access.data(request, caller, Wanted::Prefix(&query.prefix))?;
         let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };

@@ -54,7 +54,9 @@ fn help_on_every_level_names_every_setting_and_its_default() {
             assert!(setting.variables.iter().all(|variable| line.contains(variable)), "{line}");
             assert!(line.contains(", default "), "{line}");
         }
-        for heading in ["Listening:", "Store:", "Credentials:", "Streaming:", "Limits:", "Signed URLs and tokens:", "CORS:", "Logs:"] {
+        for heading in
+            ["Listening:", "Store:", "Credentials:", "Streaming:", "Limits:", "Signed URLs and tokens:", "CORS:", "Logs:"]
+        {
             assert_eq!(said.stdout.lines().filter(|line| *line == heading).count(), 1, "{heading} in {arguments:?}");
         }
     }
