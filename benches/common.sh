@@ -28,11 +28,32 @@ make_film() { head -c $(($1 * 1048576)) /dev/urandom > "$film"; }
 
 # Starts vidgate on the films, with these settings, and lets it have read the film once.
 start_vidgate() {
-    (cd "$work" && exec env PORT=9402 VIDGATE_DIR="$work/films" VIDGATE_LOG=warn "$@" "$vidgate") \
-        > "$work/vidgate.log" 2> "$work/vidgate.err" & vidgate_pid=$!
-    pids+=("$vidgate_pid")
-    until grep -q listening "$work/vidgate.log"; do kill -0 "$vidgate_pid"; done
+    start_one 9402 VIDGATE_DIR="$work/films" "$@"
+    vidgate_pid=$one_pid
     curl -sf -o /dev/null "$url"
+}
+
+# Starts MinIO on 9401 with the film in the bucket `films`: $minio_pid, $presigned, and $on_minio, the settings to read it with.
+start_minio() {
+    local minio=${VIDGATE_TEST_MINIO:-${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/minio}
+    [ -x "$minio" ] || { echo "$0: there is no MinIO; run: tests/install.sh" >&2; exit 1; }
+    MINIO_ROOT_USER=bench MINIO_ROOT_PASSWORD=bench-bench \
+        "$minio" server --quiet --address 127.0.0.1:9401 "$work/minio" > "$work/minio.log" 2>&1 & minio_pid=$!
+    pids+=("$minio_pid")
+    until curl -sf http://127.0.0.1:9401/minio/health/ready; do kill -0 "$minio_pid"; done
+    local signed=(curl -sf --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
+    "${signed[@]}" -X PUT http://127.0.0.1:9401/films
+    "${signed[@]}" -T "$film" http://127.0.0.1:9401/films/film.mp4
+    on_minio=(AWS_BUCKET_NAME=films AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-bench)
+    presigned=$(cd "$work" && env "${on_minio[@]}" "$vidgate" url film.mp4 --expires 24h)
+}
+
+# Starts vidgate with these settings on a port of its own, and gives its process: PORT SETTING...
+start_one() {
+    local port=$1; shift
+    (cd "$work" && exec env PORT="$port" VIDGATE_LOG=warn "$@" "$vidgate") > "$work/$port.log" 2> "$work/$port.err" & one_pid=$!
+    pids+=("$one_pid")
+    until grep -q listening "$work/$port.log"; do kill -0 "$one_pid"; done
 }
 
 # Starts nginx: the films as they are on 9405, and on 9404 a slice cache before that, as one puts it before a bucket.
