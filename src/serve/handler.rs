@@ -74,9 +74,10 @@ impl From<Response> for Answer {
 
 impl Handler {
     /// Answers a request. Where the answer has the bytes of an object, the first of them are there already: what can fail has
-    /// failed before a head says 200. `landing` is what the request waited for, where it did.
-    pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>) -> Outcome {
-        match self.route(request, peer, landing) {
+    /// failed before a head says 200. `landing` is what the request waited for, where it did; the first bytes are `first_len` at
+    /// most.
+    pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Outcome {
+        match self.route(request, peer, landing, first_len) {
             Ok(Outcome::Join(wait)) => Outcome::Join(wait),
             Ok(Outcome::Answer(answer)) => Outcome::Answer(Box::new(self.complete(request, *answer))),
             Err(error) => Outcome::Answer(Box::new(self.refuse(request, &error))),
@@ -109,7 +110,7 @@ impl Handler {
         answer
     }
 
-    fn route(&self, request: &Request, peer: IpAddr, landing: Option<Landing>) -> Result<Outcome, Error> {
+    fn route(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Result<Outcome, Error> {
         let (path, query) = route::split(&request.target);
         if request.method == "OPTIONS" {
             return Ok(self.cors.preflight(request.fields.get("origin"), ANY_METHODS).into());
@@ -128,7 +129,7 @@ impl Handler {
                 self.access.media(request, caller, Wanted::Object(&key))?;
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
                 let options = Options { chunk_len, download: route::download(query) };
-                return self.bytes(request, caller.client, &key, &options, landing);
+                return self.bytes(request, caller.client, &key, &options, landing, first_len);
             }
             Route::List => return self.list(request, caller, query, landing.as_ref()),
             Route::Entry(key) => {
@@ -168,6 +169,7 @@ impl Handler {
         key: &ObjectKey,
         options: &Options,
         mut landing: Option<Landing>,
+        first_len: usize,
     ) -> Result<Outcome, Error> {
         let is_head = request.method == "HEAD";
         let permit = if is_head { None } else { Some(self.quota.enter(client)?) };
@@ -184,6 +186,7 @@ impl Handler {
                 return Ok(response.into());
             }
             let mut chunks = Chunks::new(Arc::clone(&self.source), part.clone());
+            chunks.limit_next(first_len);
             if let Some(landing) = landing.take() {
                 drop(chunks.land(landing));
             }

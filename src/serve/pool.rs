@@ -91,6 +91,11 @@ impl Pool {
         Self { threads, queues: Arc::new(Mutex::new(queues)) }
     }
 
+    /// How many requests wait for a thread that would answer them with bytes.
+    pub(crate) fn first_bytes_waiting(&self) -> usize {
+        lock(&self.queues).first_byte.len()
+    }
+
     /// Queues a piece of work.
     pub(crate) fn submit(&self, lane: Lane, work: impl FnOnce() + Send + 'static) {
         {

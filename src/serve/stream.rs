@@ -17,7 +17,9 @@ use crate::serve::source::OpenSpan;
 const QUANTUM_LEN: usize = 1024 * 1024;
 /// The same for the first turn: enough for a player to begin with, and little enough that a thousand viewers who come at once
 /// all have it soon.
-const FIRST_QUANTUM_LEN: usize = 64 * 1024;
+pub(crate) const FIRST_QUANTUM_LEN: usize = 64 * 1024;
+/// The same where many wait for their first byte: as much as the first packets of a connection hold anyway (RFC 6928: ten).
+pub(crate) const FIRST_QUANTUM_LEN_CROWDED: usize = 16 * 1024;
 
 /// One answer being sent: the connection, what is to be sent next, and where the rest comes from.
 pub(crate) struct Stream {
@@ -56,7 +58,8 @@ pub(crate) enum Turn {
 }
 
 impl Stream {
-    /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest follows.
+    /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest follows. About `quantum_len`
+    /// bytes are sent in its first turn.
     pub(crate) fn new(
         connection: Connection,
         head: Vec<u8>,
@@ -64,8 +67,8 @@ impl Stream {
         rest: Option<Paced>,
         permit: Option<Permit>,
         now: Instant,
+        quantum_len: usize,
     ) -> Self {
-        let quantum_len = FIRST_QUANTUM_LEN;
         Self { connection, head: head.into(), slice, rest, _permit: permit, last_progress: now, quantum_len }
     }
 

@@ -15,13 +15,16 @@ use crate::serve::lanes::Request;
 use crate::serve::lot::Lot;
 use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
-use crate::serve::stream::{Stream, Turn};
+use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream, Turn};
 
 /// The bodies that are sent in one packet with their head, in bytes at most.
 const JOINED_LEN_MAX: usize = 16 * 1024;
 
 /// A client that makes room so soon takes more than its socket holds.
 const FAST_DRAIN: Duration = Duration::from_millis(5);
+
+/// So many requests that wait for their first byte are a crowd: a few milliseconds' work.
+const CROWD: usize = 64;
 
 /// How long a request waits for what others fetch before it is an error.
 const JOINED_MAX: Duration = Duration::from_secs(30);
@@ -125,13 +128,15 @@ impl Work {
             failed = Some(Error::new(ErrorKind::UpstreamTimeout, "what others read of the store took too long"));
         }
         let peer = asked.connection.peer.ip();
+        let is_crowded = self.pool.first_bytes_waiting() >= CROWD;
+        let quantum_len = if is_crowded { FIRST_QUANTUM_LEN_CROWDED } else { FIRST_QUANTUM_LEN };
         match failed {
             Some(error) => {
                 let answer = self.handler.refuse(&asked.request, &error);
-                self.send(*asked, answer);
+                self.send(*asked, answer, quantum_len);
             }
-            None => match self.handler.answer(&asked.request, peer, landing) {
-                Outcome::Answer(answer) => self.send(*asked, *answer),
+            None => match self.handler.answer(&asked.request, peer, landing, quantum_len) {
+                Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
                 Outcome::Join(wait) => self.join_asked(asked, &wait),
             },
         }
@@ -147,7 +152,7 @@ impl Work {
         }
     }
 
-    fn send(self: &Arc<Self>, asked: Asked, answer: Answer) {
+    fn send(self: &Arc<Self>, asked: Asked, answer: Answer, quantum_len: usize) {
         let Asked { mut connection, request, .. } = asked;
         connection.end_request();
         if self.lot.is_draining() {
@@ -165,7 +170,7 @@ impl Work {
         }
         let now = Instant::now();
         let rest = answer.chunks.map(|chunks| Paced::new(chunks, self.pace, slice.len(), now));
-        self.advance(Box::new(Stream::new(connection, head, slice, rest, answer.permit, now)));
+        self.advance(Box::new(Stream::new(connection, head, slice, rest, answer.permit, now, quantum_len)));
     }
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
