@@ -154,7 +154,15 @@ fn watch(
             continue;
         }
         next_tick = Instant::now() + TICK;
-        for viewer in viewers.iter_mut().filter(|viewer| viewer.lost.is_none()) {
+        for number in 0..viewers.len() {
+            if number % 50 == 0 {
+                // Reading takes a while, and a first byte that comes meanwhile is not to be taken for late.
+                note_first_bytes(poller, &mut events, viewers, Duration::ZERO);
+            }
+            let viewer = &mut viewers[number];
+            if viewer.lost.is_some() {
+                continue;
+            }
             match viewer.first_byte {
                 None if viewer.asked_at.elapsed() > FIRST_BYTE_MAX => viewer.lost = Some("no first byte"),
                 None => {}
