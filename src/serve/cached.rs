@@ -128,6 +128,11 @@ impl Cached {
         }
     }
 
+    /// Whether the block that holds this offset is neither in memory nor what the read goes on with that this stream left.
+    pub(crate) fn must_ask(&self, shared: &Shared, offset: u64) -> bool {
+        self.lease.is_none() && !shared.blocks.is_in_ram(BlockId::at(self.object, offset))
+    }
+
     /// Whether this stream left an open read.
     pub(crate) fn holds_span(&self) -> bool {
         self.lease.is_some()

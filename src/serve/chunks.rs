@@ -136,6 +136,14 @@ impl Chunks {
         self.source.may_hold()
     }
 
+    /// Whether the next slice must be asked of the store, or of the disk: a viewer who has no room for it should wait first.
+    pub(crate) fn must_ask(&self) -> bool {
+        match (&self.reader, &self.source.shared) {
+            (Reader::Cached(cached), Some(shared)) => cached.must_ask(shared, self.left.start),
+            _ => !self.holds_span(),
+        }
+    }
+
     /// How many bytes are left to be yielded.
     pub(crate) fn len_left(&self) -> u64 {
         self.left.end - self.left.start
@@ -221,8 +229,9 @@ impl Chunks {
             self.is_first = false;
             self.slice_len = (self.slice_len * 2).min(BUFFER_LEN);
             if *is_end {
-                // As much again as it took so far: so twice as much each time, however short the first one was.
-                self.span_len = (self.left.start - self.resumed_at).clamp(self.chunk_len, SPAN_LEN_MAX.max(self.chunk_len));
+                // As much again as it took since its last pause: so twice as much each time, however short the first one was.
+                let taken = self.left.start - self.resumed_at;
+                self.span_len = self.span_len.max(taken).min(SPAN_LEN_MAX.max(self.chunk_len));
             }
         }
         got

@@ -10,7 +10,7 @@ use std::time::Instant;
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
 use crate::serve::lot::Lot;
-use crate::serve::socket::{Received, Registered, has_unread, is_reset, receive, send, set_not_sent_max};
+use crate::serve::socket::{Received, Registered, has_room, has_unread, is_reset, receive, send, set_not_sent_max};
 
 /// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
@@ -157,6 +157,11 @@ impl Connection {
     /// Sends what there is room for; see [`send`].
     pub(crate) fn send(&self, bytes: &[u8], more: bool) -> std::io::Result<usize> {
         send(&*self.socket, bytes, more)
+    }
+
+    /// Whether the socket has room now; see [`has_room`].
+    pub(crate) fn has_room(&self) -> bool {
+        has_room(&*self.socket)
     }
 
     /// The client drains the socket fast: it may hold twice as much, so that it is filled half as often.

@@ -9,6 +9,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use polling::{AsRawSource, AsSource, Event, Poller};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
@@ -85,6 +86,13 @@ pub(crate) fn set_not_sent_max(socket: impl AsFd, len: usize) {
 pub(crate) fn is_reset(socket: impl AsFd) -> bool {
     // SO_ERROR tells of an error that came since, and takes it away: the next call on the socket fails all the same.
     !matches!(rustix::net::sockopt::socket_error(socket), Ok(Ok(())))
+}
+
+/// Whether the socket has room, by the kernel's own measure of it, by which the poller tells as well.
+pub(crate) fn has_room(socket: impl AsFd) -> bool {
+    let mut asked = [PollFd::new(&socket, PollFlags::OUT)];
+    // Where it cannot be said, sending will tell.
+    poll(&mut asked, Some(&Timespec::default())).map_or(true, |_| !asked[0].revents().is_empty())
 }
 
 /// What came of reading without blocking.

@@ -79,6 +79,10 @@ impl Stream {
         loop {
             if self.head.is_empty() && self.slice.is_empty() {
                 let Some(rest) = &mut self.rest else { return Turn::Done };
+                // What the socket has no room for would be asked of the store in vain, and a slow viewer always fills it.
+                if sent > 0 && rest.chunks().len_left() > 0 && rest.chunks().must_ask() && !self.connection.has_room() {
+                    return Turn::Full;
+                }
                 match rest.next(Instant::now) {
                     None => return Turn::Done,
                     Some(Next::NotBefore(at)) => return Turn::NotBefore(at),

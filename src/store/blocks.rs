@@ -133,9 +133,14 @@ impl Blocks {
         }
     }
 
+    /// Whether the block is in memory.
+    pub(crate) fn is_in_ram(&self, id: BlockId) -> bool {
+        self.ram.as_ref().is_some_and(|ram| ram.contains_key(&id))
+    }
+
     /// Whether the block is in memory or said to be on disk.
     pub(crate) fn has(&self, id: BlockId) -> bool {
-        self.ram.as_ref().is_some_and(|ram| ram.contains_key(&id)) || self.disk.as_ref().is_some_and(|disk| disk.has(id))
+        self.is_in_ram(id) || self.disk.as_ref().is_some_and(|disk| disk.has(id))
     }
 
     /// Keeps a block in memory.

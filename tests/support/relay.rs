@@ -62,6 +62,12 @@ impl Relay {
         self.shared.lock().resets
     }
 
+    /// The ranges that were asked for, in order.
+    pub(crate) fn ranges(&self) -> Vec<String> {
+        let range = |head: &String| Some(head.to_ascii_lowercase().split_once("range: bytes=")?.1.lines().next()?.to_owned());
+        self.shared.lock().heads.iter().filter_map(range).collect()
+    }
+
     /// How many requests of this method were passed on.
     pub(crate) fn requests(&self, method: &str) -> usize {
         self.shared.lock().heads.iter().filter(|head| head.starts_with(method)).count()
