@@ -91,11 +91,15 @@ impl Door {
                 match event.key {
                     LISTENER_KEY => self.accept(now, &mut scratch),
                     key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key, now),
-                    id => self.look_at(id, now, &mut scratch),
+                    id => {
+                        if let Some(waiting) = self.lot.take(id) {
+                            self.go_on(waiting, now, &mut scratch);
+                        }
+                    }
                 }
             }
-            while let Some(id) = self.lot.pop_ready() {
-                self.look_at(id, now, &mut scratch);
+            while let Some(waiting) = self.lot.pop_ready() {
+                self.go_on(waiting, now, &mut scratch);
             }
             while let Some(waiting) = self.lot.pop_overdue(now) {
                 self.overdue(waiting, now);
@@ -183,16 +187,16 @@ impl Door {
     }
 
     /// Something happened that a connection waited for.
-    fn look_at(&mut self, id: usize, now: Instant, scratch: &mut [u8; READ_LEN]) {
-        match self.lot.take(id) {
-            Some(Waiting::Request(connection)) => self.collect(connection, now, scratch),
-            Some(Waiting::Room(stream)) => self.work.submit_resumed(stream),
+    fn go_on(&mut self, waiting: Waiting, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        match waiting {
+            Waiting::Request(connection) => self.collect(connection, now, scratch),
+            Waiting::Room(stream) => self.work.submit_resumed(stream),
             // It asked for no event but the one that the viewer is gone.
-            Some(Waiting::Block(stream)) if stream.has_landed() => self.work.submit_stream(stream),
-            Some(Waiting::Pace(stream) | Waiting::Block(stream)) => self.work.submit_end(stream),
-            Some(Waiting::Asked(asked)) if asked.has_landed() => self.work.submit_asked(asked),
-            Some(Waiting::Goodbye(connection, len_left)) => self.discard(connection, len_left, scratch),
-            Some(Waiting::Handover(..) | Waiting::Asked(_)) | None => {}
+            Waiting::Block(stream, _) if stream.has_landed() => self.work.submit_stream(stream),
+            Waiting::Pace(stream) | Waiting::Block(stream, _) => self.work.submit_end(stream),
+            Waiting::Asked(asked, _) if asked.has_landed() => self.work.submit_asked(asked),
+            Waiting::Goodbye(connection, len_left) => self.discard(connection, len_left, scratch),
+            Waiting::Handover(..) | Waiting::Asked(..) => {}
         }
     }
 
@@ -259,7 +263,7 @@ impl Door {
 
     /// A connection goes so that another may come. A read of the store is closed where that may block.
     fn let_go(&self, waiting: Waiting) {
-        if let Waiting::Room(stream) | Waiting::Pace(stream) | Waiting::Block(stream) = waiting {
+        if let Waiting::Room(stream) | Waiting::Pace(stream) | Waiting::Block(stream, _) = waiting {
             self.work.submit_end(stream);
         }
     }
@@ -274,11 +278,11 @@ impl Door {
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
             Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
-            Waiting::Block(mut stream) => {
+            Waiting::Block(mut stream, _) => {
                 drop(stream.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
                 self.work.submit_stream(stream);
             }
-            Waiting::Asked(mut asked) => {
+            Waiting::Asked(mut asked, _) => {
                 drop(asked.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
                 self.work.submit_asked(asked);
             }

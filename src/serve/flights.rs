@@ -26,6 +26,18 @@ pub(crate) enum Wait {
     Turn,
 }
 
+impl From<BlockId> for Wait {
+    fn from(block: BlockId) -> Self {
+        Self::Block(block)
+    }
+}
+
+impl From<ObjectKey> for Wait {
+    fn from(key: ObjectKey) -> Self {
+        Self::Meta(key)
+    }
+}
+
 /// What became of it.
 #[derive(Clone, Debug)]
 pub(crate) enum Landing {
@@ -54,7 +66,7 @@ pub(crate) struct Flights<K> {
     lot: Arc<Lot>,
 }
 
-impl<K: Eq + Hash + Clone> Flights<K> {
+impl<K: Eq + Hash + Clone + Into<Wait>> Flights<K> {
     pub(crate) fn new(lot: Arc<Lot>) -> Self {
         Self { in_flight: Mutex::default(), lot }
     }
@@ -71,6 +83,12 @@ impl<K: Eq + Hash + Clone> Flights<K> {
         }
         in_flight.insert(key.clone(), Vec::new());
         Some(Lead { flights: self, key: key.clone(), is_landed: false })
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     /// Whether somebody fetches this.
@@ -91,13 +109,13 @@ impl<K: Eq + Hash + Clone> Flights<K> {
 }
 
 /// The right to fetch something. Dropped, by a panic for one, it tells those who wait to do it themselves.
-pub(crate) struct Lead<'a, K: Eq + Hash + Clone> {
+pub(crate) struct Lead<'a, K: Eq + Hash + Clone + Into<Wait>> {
     flights: &'a Flights<K>,
     key: K,
     is_landed: bool,
 }
 
-impl<K: Eq + Hash + Clone> Lead<'_, K> {
+impl<K: Eq + Hash + Clone + Into<Wait>> Lead<'_, K> {
     /// Tells all who wait what became of it.
     pub(crate) fn land(mut self, landing: &Landing) {
         self.tell(landing);
@@ -110,12 +128,12 @@ impl<K: Eq + Hash + Clone> Lead<'_, K> {
         }
         let waiting = self.flights.lock().remove(&self.key);
         if let Some(waiting) = waiting.filter(|waiting| !waiting.is_empty()) {
-            self.flights.lot.deliver(&waiting, landing);
+            self.flights.lot.deliver(&waiting, &self.key.clone().into(), landing);
         }
     }
 }
 
-impl<K: Eq + Hash + Clone> Drop for Lead<'_, K> {
+impl<K: Eq + Hash + Clone + Into<Wait>> Drop for Lead<'_, K> {
     fn drop(&mut self) {
         self.tell(&Landing::Again);
     }

@@ -20,7 +20,7 @@ use crate::http::forwarded;
 use crate::serve::alarms::Alarms;
 use crate::serve::budget::SendBudget;
 use crate::serve::connection::Connection;
-use crate::serve::flights::Landing;
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::stream::Stream;
 use crate::serve::work::Asked;
 
@@ -83,10 +83,10 @@ pub(crate) enum Waiting {
     Room(Box<Stream>),
     /// For the time when more of a paced stream is due.
     Pace(Box<Stream>),
-    /// For a block that another stream reads.
-    Block(Box<Stream>),
-    /// For what another request fetches; nothing of the answer is sent yet.
-    Asked(Box<Asked>),
+    /// For a block that another stream reads, or a turn to read it.
+    Block(Box<Stream>, Wait),
+    /// For what another request fetches, or a turn to fetch it; nothing of the answer is sent yet.
+    Asked(Box<Asked>, Wait),
     /// For the client to close; so many bytes of it may still be thrown away.
     Goodbye(Connection, usize),
 }
@@ -148,9 +148,19 @@ impl Slot {
             },
             Waiting::Room(stream) => Some((3, stream.last_progress)),
             // A stream that waits for its pace is not stalled at all.
-            Waiting::Pace(stream) | Waiting::Block(stream) => Some((4, stream.last_progress)),
+            Waiting::Pace(stream) | Waiting::Block(stream, _) => Some((4, stream.last_progress)),
             // They are as good as being worked on.
-            Waiting::Handover(..) | Waiting::Asked(_) => None,
+            Waiting::Handover(..) | Waiting::Asked(..) => None,
+        }
+    }
+
+    /// Whether what it waits for is there, and no event will tell of it.
+    fn is_ready(&self) -> bool {
+        match &self.waiting {
+            Some(Waiting::Request(_)) => true,
+            Some(Waiting::Block(stream, _)) => stream.has_landed(),
+            Some(Waiting::Asked(asked, _)) => asked.has_landed(),
+            _ => false,
         }
     }
 
@@ -365,19 +375,21 @@ impl Lot {
         self.put(stream.connection.id, Waiting::Pace(stream), due);
     }
 
-    /// Waits for a block that another stream reads.
-    pub(crate) fn wait_for_block(&self, stream: Box<Stream>, now: Instant) {
-        self.put(stream.connection.id, Waiting::Block(stream), now + BLOCK_MAX);
+    /// Waits for a block that another stream reads, or for a turn to read it.
+    pub(crate) fn wait_for_block(&self, stream: Box<Stream>, wait: Wait, now: Instant) {
+        self.put(stream.connection.id, Waiting::Block(stream, wait), now + BLOCK_MAX);
     }
 
-    /// Waits for what another request fetches.
-    pub(crate) fn wait_for_answer(&self, asked: Box<Asked>) {
+    /// Waits for what another request fetches, or for a turn to fetch it.
+    pub(crate) fn wait_for_answer(&self, asked: Box<Asked>, wait: Wait) {
         let deadline = asked.deadline();
-        self.put(asked.connection.id, Waiting::Asked(asked), deadline);
+        self.put(asked.connection.id, Waiting::Asked(asked, wait), deadline);
     }
 
-    /// What these connections waited for came: the door hands them on. Says how many there were; the others left meanwhile.
-    pub(crate) fn deliver(&self, ids: &[usize], landing: &Landing) -> usize {
+    /// What these connections waited for came: the door hands them on. Says how many there were. The others left meanwhile, or
+    /// gave up, or have it already: a number may stand in a list of those who wait long after its connection went on to wait for
+    /// something else, and what became of the one thing says nothing of the other.
+    pub(crate) fn deliver(&self, ids: &[usize], wait: &Wait, landing: &Landing) -> usize {
         let mut inner = self.lock();
         let Inner { slots, ready, .. } = &mut *inner;
         let before = ready.len();
@@ -385,8 +397,12 @@ impl Lot {
         let mut of_no_use = Vec::new();
         for id in ids {
             match slots.get_mut(id).and_then(|slot| slot.waiting.as_mut()) {
-                Some(Waiting::Block(stream)) => of_no_use.extend(stream.land(landing.clone())),
-                Some(Waiting::Asked(asked)) => of_no_use.extend(asked.land(landing.clone())),
+                Some(Waiting::Block(stream, its)) if its == wait && !stream.has_landed() => {
+                    of_no_use.extend(stream.land(landing.clone()));
+                }
+                Some(Waiting::Asked(asked, its)) if its == wait && !asked.has_landed() => {
+                    of_no_use.extend(asked.land(landing.clone()));
+                }
                 _ => continue,
             }
             ready.push_back(*id);
@@ -428,8 +444,8 @@ impl Lot {
                 Err(std::io::ErrorKind::OutOfMemory.into())
             }
             Waiting::Room(stream) => stream.connection.want_write(),
-            Waiting::Pace(stream) | Waiting::Block(stream) => stream.connection.want_nothing(),
-            Waiting::Asked(asked) => asked.connection.want_nothing(),
+            Waiting::Pace(stream) | Waiting::Block(stream, _) => stream.connection.want_nothing(),
+            Waiting::Asked(asked, _) => asked.connection.want_nothing(),
             Waiting::Handover(..) => Ok(()),
         };
         if asked.is_err() {
@@ -495,9 +511,16 @@ impl Lot {
             .collect()
     }
 
-    /// The next connection whose request came already.
-    pub(crate) fn pop_ready(&self) -> Option<usize> {
-        self.lock().ready.pop_front()
+    /// Takes out the next connection whose request came already, or for which came what it waited for. Some that were told of
+    /// have been taken out since, by an event or because it was late, and may wait for something else by now: they are left alone.
+    pub(crate) fn pop_ready(&self) -> Option<Waiting> {
+        let mut inner = self.lock();
+        loop {
+            let id = inner.ready.pop_front()?;
+            if inner.slots.get(&id).is_some_and(Slot::is_ready) {
+                return inner.take(id);
+            }
+        }
     }
 
     /// Takes out one that waited too long; `None` where there is none at this time. What is left to wait, in any case at most,

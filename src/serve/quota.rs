@@ -39,6 +39,12 @@ impl Quota {
         self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many streams are counted.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.lock().total
+    }
+
     /// The right to one more stream of this client.
     ///
     /// # Errors

@@ -216,6 +216,9 @@ impl Drop for OpenSpan {
 }
 
 #[cfg(test)]
+mod chaos;
+
+#[cfg(test)]
 mod tests {
     use std::time::UNIX_EPOCH;
 

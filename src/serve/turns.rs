@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::serve::flights::Landing;
+use crate::serve::flights::{Landing, Wait};
 use crate::serve::lot::Lot;
 
 /// The part of the pool's threads that stays free of reads, as a divisor.
@@ -63,6 +63,13 @@ impl Turns {
         }
     }
 
+    /// How many turns nobody has, and how many wait for one.
+    #[cfg(test)]
+    pub(crate) fn at_rest(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.free, state.waiting.len())
+    }
+
     /// A turn that nobody has goes to the first who waits and is still there.
     fn pass_on(self: &Arc<Self>) {
         loop {
@@ -74,7 +81,7 @@ impl Turns {
             drop(state);
             let turn = Arc::new(Turn { turns: Some(Arc::clone(self)) });
             let landing = Landing::Turn(turn);
-            if self.lot.deliver(&[id], &landing) > 0 {
+            if self.lot.deliver(&[id], &Wait::Turn, &landing) > 0 {
                 return;
             }
             if let Landing::Turn(turn) = landing

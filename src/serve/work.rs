@@ -146,9 +146,9 @@ impl Work {
     fn join_asked(self: &Arc<Self>, asked: Box<Asked>, wait: &Wait) {
         let id = asked.connection.id;
         // In the lot first, so that it is found there however soon the other lands.
-        self.lot.wait_for_answer(asked);
+        self.lot.wait_for_answer(asked, wait.clone());
         if !self.handler.join(wait, id) {
-            self.lot.deliver(&[id], &Landing::Again);
+            self.lot.deliver(&[id], wait, &Landing::Again);
         }
     }
 
@@ -184,9 +184,9 @@ impl Work {
             Turn::NotBefore(due) => self.lot.wait_for_pace(stream, due),
             Turn::Join(wait) => {
                 let id = stream.connection.id;
-                self.lot.wait_for_block(stream, Instant::now());
+                self.lot.wait_for_block(stream, wait.clone(), Instant::now());
                 if !self.handler.join(&wait, id) {
-                    self.lot.deliver(&[id], &Landing::Again);
+                    self.lot.deliver(&[id], &wait, &Landing::Again);
                 }
             }
             Turn::Gone => {}

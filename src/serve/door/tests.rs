@@ -6,8 +6,14 @@ use std::net::Shutdown;
 
 use super::*;
 use crate::config::Config;
+use crate::http::response::ObjectPart;
+use crate::object::{ETag, ObjectId, ObjectKey};
+use crate::serve::chunks::Chunks;
+use crate::serve::flights::Wait;
 use crate::serve::lot::ASKED_LEN_MAX;
+use crate::serve::pace::Paced;
 use crate::serve::server::Parts;
+use crate::serve::stream::{Stream, Turn};
 use crate::store::Directory;
 
 /// Longer than anything here takes, and shorter than a test may hang.
@@ -193,4 +199,43 @@ fn long_heads_that_wait_for_their_answer_are_bounded() {
     lot.give_back_asked(ASKED_LEN_MAX - 31_000);
     check_works(parts);
     assert!(lot.may_ask(ASKED_LEN_MAX));
+}
+
+#[test]
+fn what_is_told_twice_or_too_late_ends_no_stream() {
+    let (mut parts, _root) = parts();
+    let lot = Arc::clone(&parts.door.lot);
+    let mut client = ask(&mut parts);
+    let id = receive(&parts);
+    let connection = lot.take_handover(id).unwrap();
+    let part = ObjectPart {
+        id: ObjectId { key: ObjectKey::new("film.mp4").unwrap(), etag: ETag::from_store("v").unwrap() },
+        range: 0..10,
+        object_size: 10,
+        chunk_len: 10,
+    };
+    let now = Instant::now();
+    let chunks = Chunks::new(Arc::clone(&parts.door.work.handler.source), part);
+    let rest = Some(Paced::new(chunks, None, 0, now));
+    let stream = Stream::new(connection, Vec::new(), bytes::Bytes::new(), rest, None, now, 1);
+    lot.wait_for_block(Box::new(stream), Wait::Turn, now);
+    let other = Wait::Meta(ObjectKey::new("film.mp4").unwrap());
+    // It gave up waiting for that long ago, and waits for something else.
+    assert_eq!(lot.deliver(&[id], &other, &Landing::Failed(ErrorKind::NotFound)), 0);
+    assert!(lot.pop_ready().is_none());
+    // It stands in the list twice, and gets one of two.
+    assert_eq!(lot.deliver(&[id, id], &Wait::Turn, &Landing::Again), 1);
+    assert_eq!(lot.deliver(&[id], &Wait::Turn, &Landing::Again), 0);
+    // It was late at the same moment, and waits for its pace by the time that the door looks.
+    let Some(Waiting::Block(stream, _)) = lot.pop_overdue(now + 60 * SOON) else { panic!("it was late") };
+    lot.wait_for_pace(stream, now + 60 * SOON);
+    assert!(lot.pop_ready().is_none());
+    check_waits(&mut client);
+    // What it waits for comes, and it is told once.
+    let Some(Waiting::Pace(mut stream)) = lot.take(id) else { panic!("it is gone") };
+    assert!(stream.advance() != Turn::Done, "there is no such file");
+    lot.wait_for_block(stream, other.clone(), now);
+    assert_eq!(lot.deliver(&[id], &other, &Landing::Again), 1);
+    assert!(matches!(lot.pop_ready(), Some(Waiting::Block(..))));
+    assert!(lot.pop_ready().is_none());
 }
