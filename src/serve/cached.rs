@@ -116,10 +116,12 @@ impl Cached {
     }
 
     /// The stream has all that it asked for. A block that it began is read to its end, so that the next viewer finds it whole and
-    /// the connection to the store can be used again. Should that fail, nobody misses it.
+    /// the connection to the store can be used again. Should that fail, nobody misses it. It takes a turn as every read does: a
+    /// store that hangs must not have all threads for the ends of answers.
     pub(crate) fn finish(&mut self, source: &Source, shared: &Shared) {
         let Some(block_id) = self.lease.take() else { return };
         let Some(fill) = shared.take_fill(block_id).filter(|fill| !fill.block.is_empty()) else { return };
+        let Some(_turn) = source.turn(None) else { return source.buffers.give_back(fill.block) };
         let Some(lead) = shared.flights.lead(&block_id) else { return };
         let range = block_id.range(self.object_size);
         let ask = Ask { at: range.start, end: range.end, span_end: range.end, len_max: usize::MAX, is_first: false };

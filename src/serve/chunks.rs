@@ -98,7 +98,10 @@ pub(crate) struct Ask {
 impl Chunks {
     pub(crate) fn new(source: Arc<Source>, part: ObjectPart) -> Self {
         let reader = match &source.shared {
-            Some(_) => Reader::Cached(Cached::new(ObjectDigest::new(&source.identity, &part.id), part.object_size)),
+            Some(_) => {
+                let object = ObjectDigest::new(&source.identity, &part.id, part.object_size);
+                Reader::Cached(Cached::new(object, part.object_size))
+            }
             None => Reader::Direct(Direct::default()),
         };
         let chunk_len = part.chunk_len.max(1) as u64;
@@ -242,9 +245,11 @@ impl Chunks {
         let chance = RandomState::new().build_hasher().finish();
         let Some(at) = self.outage.failed(error.kind(), Instant::now(), self.source.resume, chance) else {
             let resumes = &self.source.metrics.resumes;
+            if is_gone(error.kind()) {
+                self.source.forget(&self.id.key);
+            }
             if error.kind() == ErrorKind::Changed {
                 resumes.changed.inc();
-                self.source.forget(&self.id.key);
             } else {
                 resumes.failed.inc();
             }
@@ -253,6 +258,11 @@ impl Chunks {
         log::debug!("reading {:?} goes on at {}: {}", self.id.key, self.left.start, error.chain());
         Next::NotBefore(at)
     }
+}
+
+/// Whether the version that was asked for is not there any more, so that what is known of the object is out of date.
+pub(crate) fn is_gone(kind: ErrorKind) -> bool {
+    matches!(kind, ErrorKind::Changed | ErrorKind::NotFound)
 }
 
 impl Iterator for Chunks {

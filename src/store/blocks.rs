@@ -39,9 +39,11 @@ const ENTRY_LEN: u64 = 256;
 pub(crate) struct ObjectDigest([u8; 16]);
 
 impl ObjectDigest {
-    /// The digest of a version in the store of this [identity](crate::store::Store::identity).
-    pub(crate) fn new(store: &str, id: &ObjectId) -> Self {
+    /// The digest of a version of so many bytes in the store of this [identity](crate::store::Store::identity). The size is part of
+    /// it because a store may give two contents one entity tag, and no block may be shorter than what is asked of it.
+    pub(crate) fn new(store: &str, id: &ObjectId, object_size: u64) -> Self {
         let mut sha = Sha256::new();
+        sha.update(object_size.to_le_bytes());
         // Each part with its length in front, or the end of one could be the start of the next.
         for part in [store, id.key.as_str(), id.etag.as_str()] {
             sha.update((part.len() as u64).to_le_bytes());
@@ -206,8 +208,12 @@ mod tests {
     use crate::object::{ETag, ObjectKey};
 
     fn digest(store: &str, key: &str, etag: &str) -> ObjectDigest {
+        sized_digest(store, key, etag, 1)
+    }
+
+    fn sized_digest(store: &str, key: &str, etag: &str, object_size: u64) -> ObjectDigest {
         let id = ObjectId { key: ObjectKey::new(key).unwrap(), etag: ETag::from_store(etag).unwrap() };
-        ObjectDigest::new(store, &id)
+        ObjectDigest::new(store, &id, object_size)
     }
 
     #[test]
@@ -219,6 +225,7 @@ mod tests {
                 assert_ne!(digest(one.0, one.1, one.2), digest(other.0, other.1, other.2), "{one:?} {other:?}");
             }
         }
+        assert_ne!(digest("s", "a", "1"), sized_digest("s", "a", "1", 2));
         assert_eq!(format!("{:?}", digest("s", "a", "1")).len(), 32);
     }
 

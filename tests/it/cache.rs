@@ -163,12 +163,56 @@ fn what_is_on_disk_is_served_after_a_restart_and_without_the_store() {
     assert_eq!(get(server.addr(), "/media/other.mp4", &[]).status, 502);
 }
 
-/// A store in which `film.mp4` is well, and every read of another object hangs until it is let go.
+/// Where a read hangs until it is let go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hangs {
+    /// Before there is anything of it.
+    AtOnce,
+    /// Behind its first thousand bytes.
+    Behind,
+}
+
+/// A store in which `film.mp4` is well, and every read of another object hangs.
 struct HalfHanging {
     bytes: Vec<u8>,
+    hangs: Hangs,
+    gate: Arc<Gate>,
+}
+
+/// Where the reads hang.
+#[derive(Default)]
+struct Gate {
     hanging: Mutex<usize>,
     released: AtomicBool,
     changed: Condvar,
+}
+
+impl Gate {
+    fn pass(&self) {
+        let mut hanging = self.hanging.lock().unwrap();
+        *hanging += 1;
+        self.changed.notify_all();
+        drop(self.changed.wait_while(hanging, |_| !self.released.load(Ordering::SeqCst)).unwrap());
+    }
+
+    /// Waits until so many hang.
+    fn wait_for(&self, count: usize) {
+        let hanging = self.hanging.lock().unwrap();
+        let limit = Duration::from_secs(20);
+        let (hanging, waited) = self.changed.wait_timeout_while(hanging, limit, |hanging| *hanging < count).unwrap();
+        assert!(!waited.timed_out(), "{hanging} reads hang, {count} were due");
+    }
+
+    fn count(&self) -> usize {
+        *self.hanging.lock().unwrap()
+    }
+
+    fn release(&self) {
+        self.released.store(true, Ordering::SeqCst);
+        // Under the lock, or one that has just looked would miss it.
+        let _hanging = self.hanging.lock().unwrap();
+        self.changed.notify_all();
+    }
 }
 
 impl Store for HalfHanging {
@@ -183,14 +227,13 @@ impl Store for HalfHanging {
     }
 
     fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error> {
-        if id.key.as_str() != "film.mp4" {
-            let mut hanging = self.hanging.lock().unwrap();
-            *hanging += 1;
-            self.changed.notify_all();
-            drop(self.changed.wait_while(hanging, |_| !self.released.load(Ordering::SeqCst)).unwrap());
+        let is_well = id.key.as_str() == "film.mp4";
+        if !is_well && self.hangs == Hangs::AtOnce {
+            self.gate.pass();
         }
         let bytes = self.bytes[usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap()].to_vec();
-        Ok(Box::new(Whole(bytes, 0)))
+        let hangs = (!is_well && self.hangs == Hangs::Behind).then(|| Arc::clone(&self.gate));
+        Ok(Box::new(Part { bytes, at: 0, hangs }))
     }
 
     fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
@@ -198,50 +241,132 @@ impl Store for HalfHanging {
     }
 }
 
-struct Whole(Vec<u8>, usize);
+struct Part {
+    bytes: Vec<u8>,
+    at: usize,
+    hangs: Option<Arc<Gate>>,
+}
 
-impl Span for Whole {
+impl Span for Part {
     fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
-        let len = len_max.min(self.0.len() - self.1);
-        buf.extend_from_slice(&self.0[self.1..self.1 + len]);
-        self.1 += len;
+        let mut len = len_max.min(self.bytes.len() - self.at);
+        if let Some(gate) = &self.hangs {
+            if self.at > 0 {
+                gate.pass();
+            } else {
+                len = len.min(1000);
+            }
+        }
+        buf.extend_from_slice(&self.bytes[self.at..self.at + len]);
+        self.at += len;
         Ok(len)
     }
+}
+
+fn half_hanging(bytes: &[u8], hangs: Hangs) -> (Arc<HalfHanging>, Arc<Gate>) {
+    let gate = Arc::<Gate>::default();
+    (Arc::new(HalfHanging { bytes: bytes.to_vec(), hangs, gate: Arc::clone(&gate) }), gate)
+}
+
+/// How many reads of a far store may hang at a time: all threads but a quarter.
+fn reads_max() -> usize {
+    let threads = num_cpus::get() * 8;
+    threads - threads / 4
 }
 
 #[test]
 fn a_store_that_hangs_stops_no_viewer_of_what_is_kept() {
     let bytes = pattern(56, 3_000_000);
     for cache_ram in [0, 64 * MIB] {
-        let store = Arc::new(HalfHanging {
-            bytes: bytes.clone(),
-            hanging: Mutex::default(),
-            released: AtomicBool::new(false),
-            changed: Condvar::new(),
-        });
-        let server = start(store.clone(), |config| config.cache_ram = cache_ram);
+        let (store, gate) = half_hanging(&bytes, Hangs::AtOnce);
+        let server = start(store, |config| config.cache_ram = cache_ram);
         watch(&server, &bytes);
         let mut waiting: Vec<Client> = (0..100).map(|_| Client::new(server.addr())).collect();
         for (number, client) in waiting.iter_mut().enumerate() {
             client.ask("GET", &format!("/media/other-{number}.mp4"), &["Connection: close"]);
         }
         // As many reads hang as may.
-        let threads = num_cpus::get() * 8;
-        let hanging = store.hanging.lock().unwrap();
-        drop(store.changed.wait_while(hanging, |hanging| *hanging < threads - threads / 4).unwrap());
+        gate.wait_for(reads_max());
         if cache_ram > 0 {
             for _ in 0..5 {
                 watch(&server, &bytes);
             }
         }
-        assert_eq!(*store.hanging.lock().unwrap(), threads - threads / 4, "reads that hang");
+        assert_eq!(gate.count(), reads_max(), "reads that hang");
         // Those who leave give their place in the queue to those who stay.
         waiting.drain(20..60);
-        store.released.store(true, Ordering::SeqCst);
-        store.changed.notify_all();
+        gate.release();
         for client in &mut waiting {
             assert_eq!(client.head().status, 200);
             assert!(client.rest() == bytes);
+        }
+    }
+}
+
+#[test]
+fn answers_that_end_while_the_store_hangs_stop_no_viewer_of_what_is_kept() {
+    let bytes = pattern(57, 3_000_000);
+    let (store, gate) = half_hanging(&bytes, Hangs::Behind);
+    let server = start(store, |config| config.cache_ram = 64 * MIB);
+    watch(&server, &bytes);
+    // Who comes first has the one byte at once, and the block that it began is read to its end behind that.
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::new(server.addr())).collect();
+    for (number, client) in clients.iter_mut().enumerate() {
+        client.ask("GET", &format!("/media/other-{number}.mp4"), &["Range: bytes=5-5"]);
+    }
+    gate.wait_for(reads_max());
+    for _ in 0..5 {
+        watch(&server, &bytes);
+    }
+    assert_eq!(gate.count(), reads_max(), "reads that hang");
+    gate.release();
+    for client in &mut clients {
+        let reply = client.reply(false);
+        assert_eq!((reply.status, reply.body.as_slice()), (206, &bytes[5..6]));
+        assert!(client.exchange("GET", "/media/film.mp4", &["Range: bytes=-1000"]).body == bytes[bytes.len() - 1000..]);
+    }
+}
+
+/// A store in which what is under a name changes, and its entity tag does not.
+struct OneTag(Arc<Mutex<Vec<u8>>>);
+
+impl Store for OneTag {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+        let id = ObjectId { key: key.clone(), etag: ETag::from_store("\"always\"")? };
+        let size = self.0.lock().unwrap().len() as u64;
+        Ok(ObjectMeta { id, size, last_modified: SystemTime::UNIX_EPOCH, content_type: None, cache_control: None })
+    }
+
+    fn open(&self, _: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error> {
+        let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+        let bytes = self.0.lock().unwrap().get(range).ok_or(vidgate::ErrorKind::Changed)?.to_vec();
+        Ok(Box::new(Part { bytes, at: 0, hangs: None }))
+    }
+
+    fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
+        Ok(ListPage::default())
+    }
+}
+
+#[test]
+fn an_object_of_another_length_under_the_same_entity_tag_is_another() {
+    for with_disk in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let object = Arc::new(Mutex::new(Vec::new()));
+        let server = start(Arc::new(OneTag(Arc::clone(&object))), |config| {
+            config.cache_dir = with_disk.then(|| folder.path().to_owned());
+            config.meta_ttl = Duration::ZERO;
+        });
+        // Shorter and longer, within a block and over its end, and empty.
+        for (seed, len) in [100, 70_000, 131_072, 300_000, 131_073, 99, 0, 262_144, 100].into_iter().enumerate() {
+            let bytes = pattern(seed as u64 + 1, len);
+            object.lock().unwrap().clone_from(&bytes);
+            for _ in 0..2 {
+                let reply = get(server.addr(), "/media/film.mp4", &[]);
+                assert!(reply.status == 200 && reply.body.len() == len, "{len}: {} bytes", reply.body.len());
+                // The same length again is the same object: that is what an entity tag says.
+                assert!(reply.body == bytes || len == 100, "{len}: other bytes");
+            }
         }
     }
 }
