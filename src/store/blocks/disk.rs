@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,9 @@ struct Shared {
     blocks: PathBuf,
     /// Holds files that are being written.
     drafts: PathBuf,
+    /// Tells the drafts of this cache from those of others that share the directory. Not the number of the process: two in
+    /// containers of their own have the same one.
+    mark: String,
     /// What is there, as far as this process knows. What it evicts is removed.
     index: Cache<BlockId, Room, RoomWeight, DefaultHashBuilder, Collect>,
     evictions: Arc<AtomicU64>,
@@ -65,7 +69,8 @@ impl DiskCache {
         for folder in [&blocks, &drafts] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         }
-        let probe = drafts.join(format!("probe-{}", std::process::id()));
+        let mark = format!("{:016x}", RandomState::new().build_hasher().finish());
+        let probe = drafts.join(format!("probe-{mark}"));
         File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(failed)?;
         let count = usize::try_from(len_max / file::room(BLOCK_LEN)).unwrap_or(usize::MAX).max(1);
         let mut options = OptionsBuilder::new();
@@ -73,7 +78,7 @@ impl DiskCache {
         // As in `Blocks::new`: what has no default is set.
         let options = options.build().expect("an estimate and a capacity are all that the options need");
         let index = Cache::with_options(options, RoomWeight, DefaultHashBuilder::default(), Collect);
-        let shared = Arc::new(Shared { blocks, drafts, index, evictions, is_failing: AtomicBool::new(false) });
+        let shared = Arc::new(Shared { blocks, drafts, mark, index, evictions, is_failing: AtomicBool::new(false) });
         let (queue, queued) = sync_channel(QUEUE_MAX);
         let writer = {
             let shared = Arc::clone(&shared);
@@ -189,7 +194,7 @@ impl Shared {
 
     /// Writes a block under another name, then gives it its own: it is there whole, or not at all.
     fn write(&self, id: BlockId, block: &[u8]) -> io::Result<()> {
-        let draft = self.drafts.join(format!("{}-{}", file::name(id), std::process::id()));
+        let draft = self.drafts.join(format!("{}-{}", file::name(id), self.mark));
         let path = self.path(id);
         let write = || {
             let mut options = OpenOptions::new();
