@@ -14,13 +14,26 @@ use crate::http::range::{self, Wanted};
 use crate::http::response::{Body, ObjectPart, Response};
 use crate::object::ObjectMeta;
 
-/// What the query of the request says of the bytes.
+/// What the request says of the bytes, besides which of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
     /// The size of a chunk in bytes.
     pub chunk_len: usize,
     /// The file name to save as; empty for the object's own.
     pub download: Option<String>,
+    /// Who may be given the same answer by a cache in between.
+    pub audience: Audience,
+}
+
+/// Who may be given an answer that a shared cache holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Audience {
+    /// Whoever asks for the same address, for as long as the object says.
+    #[default]
+    Anybody,
+    /// Nobody but the client that asked: what let it in does not stand in the address. An object whose own `Cache-Control` says
+    /// `public` would be given to strangers, for that allows it (RFC 9111 section 3.5).
+    Asker,
 }
 
 /// The answer to a GET or HEAD of the object. HEAD is answered what GET without a Range would be (RFC 9110 section 14.2 defines
@@ -35,7 +48,7 @@ pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Optio
         }
         Verdict::NotModified => {
             let mut response = Response::new(304);
-            add_validators(&mut response, meta);
+            add_validators(&mut response, meta, options.audience);
             return response;
         }
         Verdict::ProceedWhole => None,
@@ -58,7 +71,7 @@ pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Optio
     }
     response.field("Content-Type", meta.content_type());
     response.field("Accept-Ranges", "bytes");
-    add_validators(&mut response, meta);
+    add_validators(&mut response, meta, options.audience);
     response.field("Cross-Origin-Resource-Policy", "cross-origin");
     response.field("X-Content-Type-Options", "nosniff");
     if is_active(meta.content_type()) {
@@ -75,10 +88,18 @@ pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Optio
 }
 
 /// The fields that a 304 has as well (RFC 9110 section 15.4.5).
-fn add_validators(response: &mut Response, meta: &ObjectMeta) {
+fn add_validators(response: &mut Response, meta: &ObjectMeta, audience: Audience) {
     response.field("ETag", meta.id.etag.as_str());
     response.field("Last-Modified", &http_date(meta.last_modified));
-    response.field("Cache-Control", meta.cache_control.as_deref().unwrap_or("private, max-age=0, must-revalidate"));
+    let own = meta.cache_control.as_deref().filter(|own| audience == Audience::Anybody || keeps_to_asker(own));
+    response.field("Cache-Control", own.unwrap_or("private, max-age=0, must-revalidate"));
+}
+
+/// Whether a `Cache-Control` keeps shared caches from holding the answer (RFC 9111 sections 5.2.2.5 and 5.2.2.7). With an argument
+/// `private` is about single fields only.
+fn keeps_to_asker(cache_control: &str) -> bool {
+    let mut directives = cache_control.split(',').map(str::trim);
+    directives.any(|it| it.eq_ignore_ascii_case("private") || it.eq_ignore_ascii_case("no-store"))
 }
 
 /// An HTTP date. A time that it cannot say (before 1970, behind 9999) becomes the nearest that it can.
@@ -166,7 +187,7 @@ mod tests {
     #[test]
     fn fields_of_the_bytes() {
         let mut meta = meta(10);
-        let options = Options { chunk_len: 5, download: Some(String::new()) };
+        let options = Options { chunk_len: 5, download: Some(String::new()), ..Options::default() };
         let response = answer(false, &Fields::default(), &meta, &options);
         for (name, want) in [
             ("Content-Type", Some("video/mp4")),
@@ -190,6 +211,29 @@ mod tests {
         assert_eq!(response.get("Cache-Control"), Some("public, max-age=60"));
         assert_eq!(response.get("Content-Security-Policy"), Some("sandbox; default-src 'none'"));
         assert_eq!(response.get("Content-Disposition"), None);
+    }
+
+    #[test]
+    fn what_a_shared_cache_may_hold() {
+        let default = "private, max-age=0, must-revalidate";
+        for (own, for_anybody, for_asker) in [
+            (None, default, default),
+            (Some("public, max-age=60"), "public, max-age=60", default),
+            (Some("s-maxage=60"), "s-maxage=60", default),
+            (Some("max-age=60, must-revalidate"), "max-age=60, must-revalidate", default),
+            (Some("private=\"x\", public"), "private=\"x\", public", default),
+            (Some("max-age=60,Private"), "max-age=60,Private", "max-age=60,Private"),
+            (Some("no-store"), "no-store", "no-store"),
+        ] {
+            let meta = ObjectMeta { cache_control: own.map(str::to_owned), ..meta(10) };
+            for (audience, want) in [(Audience::Anybody, for_anybody), (Audience::Asker, for_asker)] {
+                let options = Options { audience, ..Options::default() };
+                for fields in [Fields::default(), [("if-none-match", "\"v\"")].into_iter().collect()] {
+                    let response = answer(false, &fields, &meta, &options);
+                    assert_eq!(response.get("Cache-Control"), Some(want), "{own:?} {audience:?} {fields:?}");
+                }
+            }
+        }
     }
 
     #[test]

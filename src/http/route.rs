@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use percent_encoding::percent_decode_str;
+
 use crate::error::{Error, ErrorKind};
 use crate::object::ObjectKey;
 use crate::store::ListQuery;
@@ -131,14 +133,27 @@ pub fn token_of_query(query: &str) -> Option<std::borrow::Cow<'_, str>> {
 /// A target as it may be logged: without tokens, wherever they stand in it, in the right place or not.
 pub fn without_tokens(target: &str) -> String {
     let (path, query) = split(target);
-    let segments: Vec<&str> = path.split('/').map(|segment| if segment.starts_with('~') { "~..." } else { segment }).collect();
-    let mut shown = segments.join("/");
+    let shown_of = |segment| {
+        // Some clients encode the ~, and then it marks no token here, but one stands behind it all the same.
+        let decoded = percent_decode_str(segment).decode_utf8_lossy();
+        if decoded.starts_with('~') || looks_like_jwt(&decoded) { "~..." } else { segment }
+    };
+    let mut shown = path.split('/').map(shown_of).collect::<Vec<_>>().join("/");
     for (index, pair) in query.split('&').filter(|_| target.contains('?')).enumerate() {
         shown.push(if index == 0 { '?' } else { '&' });
-        let is_token = form_urlencoded::parse(pair.as_bytes()).any(|(name, _)| name == "token");
-        shown.push_str(if is_token { "token=..." } else { pair });
+        let (name, value) = form_urlencoded::parse(pair.as_bytes()).next().unwrap_or_default();
+        shown.push_str(match () {
+            () if name.eq_ignore_ascii_case("token") => "token=...",
+            () if looks_like_jwt(&name) || value.split('/').any(looks_like_jwt) => "...",
+            () => pair,
+        });
     }
     shown
+}
+
+/// Whether a text has the parts of a JSON Web Token (RFC 7515 section 7.1), the first of which is a JSON object in base64url.
+fn looks_like_jwt(text: &str) -> bool {
+    text.starts_with("ey") && text.matches('.').count() >= 2
 }
 
 /// The first value of a parameter, decoded as `application/x-www-form-urlencoded`.
@@ -356,6 +371,14 @@ mod tests {
             ("//media//~hunter2/x", "//media//~.../x"),
             ("/media/x?token=hunter2", "/media/x?token=..."),
             ("/x?a=b&%74%6Fken=hunter2&token=hunter2&c", "/x?a=b&token=...&token=...&c"),
+            ("/media/%7Ehunter2/x", "/media/~.../x"),
+            ("/media/%7ehunter2", "/media/~..."),
+            ("/media/eyJh.hunter.2/x", "/media/~.../x"),
+            ("/media/%65yJh.hunter.2", "/media/~..."),
+            ("/media/x?Token=hunter2&TOKEN=hunter2", "/media/x?token=...&token=..."),
+            ("/media/x?t=eyJh.hunter.2&eyJh.hunter.2&a=b", "/media/x?...&...&a=b"),
+            ("/api/videos?prefix=a%2FeyJh.hunter%2E2", "/api/videos?..."),
+            ("/media/money.tar.gz/x.mp4?download=x.mp4", "/media/money.tar.gz/x.mp4?download=x.mp4"),
             ("/x?", "/x?"),
             ("/x", "/x"),
             ("*", "*"),

@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use ipnet::IpNet;
 
 use crate::error::{Error, ErrorKind};
+use crate::http::plan::Audience;
 use crate::http::{forwarded, route};
 use crate::serve::lanes::Request;
 use crate::sign::bearer::AdminToken;
@@ -103,6 +104,16 @@ impl Pass {
         }
     }
 
+    /// Who may be given the same answer by a cache in between: whoever has the address, where a token stands in it that is good
+    /// from everywhere.
+    pub(crate) fn audience(&self, request: &Request) -> Audience {
+        match self {
+            Self::Open => Audience::Anybody,
+            Self::Token(claims) if claims.network.is_none() && token_of_address(request).is_some() => Audience::Anybody,
+            Self::Token(_) | Self::Operator => Audience::Asker,
+        }
+    }
+
     /// The addresses for which it may be good.
     pub(crate) fn network(&self) -> Option<IpNet> {
         match self {
@@ -115,9 +126,14 @@ impl Pass {
 /// The token of a request. Of several, the one that is nearest to the key counts: a link with a token is for whom it was made,
 /// whatever else a browser sends along.
 fn token_of(request: &Request) -> Option<Cow<'_, str>> {
+    token_of_address(request).or_else(|| bearer(request).map(Cow::Borrowed))
+}
+
+/// The token in the address of a request, where there is one: it counts, good or not.
+fn token_of_address(request: &Request) -> Option<Cow<'_, str>> {
     let (path, query) = route::split(&request.target);
     let in_path = route::token_of_path(path).map(Cow::Borrowed);
-    in_path.or_else(|| route::token_of_query(query)).or_else(|| bearer(request).map(Cow::Borrowed))
+    in_path.or_else(|| route::token_of_query(query))
 }
 
 /// The credentials of `Authorization: Bearer` (RFC 6750 section 2.1; RFC 9110 section 11.1: the scheme in any case).
@@ -203,6 +219,34 @@ mod tests {
         assert_eq!(status(&access(), None), 401);
         assert_eq!(status(&Access { admin: None, ..access() }, Some("Bearer the-operator")), 404);
         assert_eq!(status(&Access { keys: None, ..access() }, Some("Bearer the-operator")), 404);
+    }
+
+    #[test]
+    fn who_may_be_given_what_a_cache_holds() {
+        let film = ObjectKey::new("a/film.mp4").unwrap();
+        let everywhere = token(Scope::Key(film.clone()));
+        let claims = Claims {
+            scope: Scope::Key(film.clone()),
+            expires_at: NOW + 60,
+            not_before: None,
+            network: "192.0.2.0/24".parse().ok(),
+        };
+        let bound = mint(access().keys.as_ref().unwrap(), &claims);
+        let caller = Caller { client: [192, 0, 2, 1].into(), now: NOW };
+        for (token, in_address) in [(&everywhere, Audience::Anybody), (&bound, Audience::Asker)] {
+            let bearer = format!("Bearer {token}");
+            for (target, authorization, want) in [
+                (format!("/media/~{token}/a/film.mp4"), None, in_address),
+                (format!("/media/a/film.mp4?token={token}"), Some("Bearer x"), in_address),
+                ("/media/a/film.mp4".into(), Some(bearer.as_str()), Audience::Asker),
+            ] {
+                let request = request(&target, authorization);
+                let pass = access().media(&request, caller, Wanted::Object(&film)).unwrap();
+                assert_eq!(pass.audience(&request), want, "{target}");
+                // Where everything is open, a field that is not looked at lets nobody in.
+                assert_eq!(Pass::Open.audience(&request), Audience::Anybody);
+            }
+        }
     }
 
     #[test]

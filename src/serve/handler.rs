@@ -19,7 +19,7 @@ use crate::http::route::{self, Route};
 use crate::metrics::TEXT_TYPE;
 use crate::object::{ETag, ObjectKey, content_type_of};
 use crate::serve::access::{Access, Caller, Pass};
-use crate::serve::chunks::{Chunks, First};
+use crate::serve::chunks::{Chunks, First, is_gone};
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
 use crate::serve::links::{LinkRequest, Links};
@@ -126,9 +126,9 @@ impl Handler {
         }
         Ok(match route {
             Route::Bytes(key) => {
-                self.access.media(request, caller, Wanted::Object(&key))?;
+                let pass = self.access.media(request, caller, Wanted::Object(&key))?;
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
-                let options = Options { chunk_len, download: route::download(query) };
+                let options = Options { chunk_len, download: route::download(query), audience: pass.audience(request) };
                 return self.bytes(request, caller.client, &key, &options, landing, first_len);
             }
             Route::List => return self.list(request, caller, query, landing.as_ref()),
@@ -195,13 +195,14 @@ impl Handler {
                     return Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit })));
                 }
                 Ok(First::Join(wait)) => return Ok(Outcome::Join(wait)),
-                Err(error) if error.kind() == ErrorKind::Changed => {
-                    self.source.forget(key);
-                    if plans_left == 0 {
+                Err(error) => {
+                    if is_gone(error.kind()) {
+                        self.source.forget(key);
+                    }
+                    if error.kind() != ErrorKind::Changed || plans_left == 0 {
                         return Err(error);
                     }
                 }
-                Err(error) => return Err(error),
             }
         }
         Err(ErrorKind::Changed.into())

@@ -130,10 +130,11 @@ impl Links {
                     return Ok(Link { url, kind: LinkKind::CloudFrontSigned, expires_at: Some(expires_at) });
                 }
             }
-            Some(CloudFront { domain, signer: None }) => {
+            // It never ends, so it is not for whoever has a token that does.
+            Some(CloudFront { domain, signer: None }) if !matches!(pass, Pass::Token(_)) => {
                 return Ok(Link { url: domain.url(key), kind: LinkKind::CloudFront, expires_at: None });
             }
-            None => {}
+            Some(CloudFront { signer: None, .. }) | None => {}
         }
         if pass.network().is_none()
             && let Some(Presigned { url, lifetime }) = store.presign(key, lifetime)?

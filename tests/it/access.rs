@@ -1,12 +1,13 @@
 //! Tokens, links and cookies over the wire.
 
 use std::fs;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use vidgate::config::CloudFront;
-use vidgate::object::ObjectKey;
+use vidgate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 use vidgate::sign::bearer::AdminToken;
 use vidgate::sign::cloudfront::{Domain, Hash, PrivateKey, Signer};
 use vidgate::sign::token::{Claims, KeyRing, Scope, mint, verify};
@@ -131,6 +132,44 @@ fn a_token_in_the_path_is_inherited_by_relative_links() {
     assert_eq!(get(server.addr(), &format!("{base}/show/1/low/0.ts"), &["Range: bytes=1-2"]).body, b"yt");
     for page in ["/", "/watch/x"] {
         assert_eq!(get(server.addr(), page, &[]).get("Referrer-Policy"), Some("no-referrer"));
+    }
+}
+
+/// A store of one film that says of itself that any cache may keep it.
+struct Public;
+
+impl store::Store for Public {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, vidgate::Error> {
+        let id = ObjectId { key: key.clone(), etag: ETag::from_store("v")? };
+        let cache_control = Some("public, max-age=86400".to_owned());
+        Ok(ObjectMeta { id, size: 0, last_modified: SystemTime::UNIX_EPOCH, content_type: None, cache_control })
+    }
+
+    fn open(&self, _: &ObjectId, _: Range<u64>) -> Result<Box<dyn store::Span>, vidgate::Error> {
+        Err(vidgate::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, _: &store::ListQuery) -> Result<store::ListPage, vidgate::Error> {
+        Ok(store::ListPage::default())
+    }
+}
+
+#[test]
+fn a_public_object_is_private_to_whom_a_field_let_in() {
+    let (closed, open) = (start(Arc::new(Public), closed), start(Arc::new(Public), |_| {}));
+    let bearer = format!("Authorization: Bearer {}", token("a"));
+    let public = Some("public, max-age=86400");
+    for condition in ["X-None: 1", "If-None-Match: \"v\""] {
+        let of = |server: &vidgate::Server, target: &str, fields: &[&str]| {
+            let reply = get(server.addr(), target, &[fields, &[condition]].concat());
+            assert!(matches!(reply.status, 200 | 304), "{target}: {}", reply.status);
+            reply.get("Cache-Control").map(str::to_owned)
+        };
+        let private = of(&closed, "/media/a", &[&bearer]).unwrap();
+        assert!(private.starts_with("private, "), "{private}");
+        assert_eq!(of(&closed, "/api/videos/a/stream", &[&bearer]), Some(private));
+        assert_eq!(of(&closed, &format!("/media/~{}/a", token("a")), &[]).as_deref(), public);
+        assert_eq!(of(&open, "/media/a", &[&bearer]).as_deref(), public);
     }
 }
 
@@ -389,11 +428,18 @@ fn no_token_and_no_secret_is_logged() {
             format!("//media/~{token}/film.mp4"),
             format!("/media/none?token={token}"),
             format!("/media/film.mp4?x=y&%74oken={token}"),
+            format!("/media/%7E{token}/film.mp4"),
+            format!("/media/%7e{token}"),
+            format!("/media/film.mp4?Token={token}"),
             format!("/nowhere?token={token}#"),
             "/media/none".into(),
         ] {
             get(process.addr(), &target, &[&bearer, "Range: bytes=0-1"]);
         }
+    }
+    // Where nothing marks the place as that of a token, its form does.
+    for target in [format!("/media/{good}/film.mp4"), format!("/watch/{good}"), format!("/api/videos?prefix={good}&x={good}")] {
+        get(process.addr(), &target, &[]);
     }
     get(process.addr(), "/api/videos", &[OPERATOR]);
     let mark = "/healthz?the-last-one";

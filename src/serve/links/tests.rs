@@ -112,6 +112,11 @@ fn links_keep_the_limits_of_the_token() {
     // CloudFront knows no IPv6, a presigned URL no address at all; our own link does.
     assert_eq!(link(&cloudfront, true, keys, &pass(9999, Some("::/0")), 600, "a").kind, LinkKind::Direct);
     assert_eq!(link(&links(false, false), true, keys, &pass(9999, Some("192.0.2.0/24")), 600, "a").kind, LinkKind::Direct);
+    // What needs no signature never ends.
+    let open = links(true, false);
+    assert_eq!(link(&open, true, keys, &pass(7, None), 600, "a").kind, LinkKind::Presigned);
+    assert_eq!(link(&open, false, keys, &pass(7, None), 600, "a").expires_at, Some(NOW + 7));
+    assert_eq!(link(&open, true, keys, &Pass::Operator, 600, "a").kind, LinkKind::CloudFront);
     let presigned = link(&links(false, false), true, keys, &pass(7, None), 600, "a");
     assert_eq!((presigned.kind, presigned.url.as_str()), (LinkKind::Presigned, "https://bucket.example/a?for=7"));
 }
