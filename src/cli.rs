@@ -29,6 +29,8 @@ use vidgate::{Server, Vitals, logging};
 
 /// How often it is looked whether the server still works.
 const VITALS_EVERY: Duration = Duration::from_secs(5);
+/// How long the end waits for whoever reads the log.
+const LOG_FLUSH: Duration = Duration::from_millis(500);
 
 /// Why the program ends before, or other than, a server that was told to stop.
 #[derive(Debug)]
@@ -119,6 +121,7 @@ fn serve(config: &Config) -> Result<(), Stop> {
     // A server that stopped ends the process at once: to stop it properly, one would have to wait for what no longer moves.
     let signal = wait(&signals, server.vitals(), VITALS_EVERY).unwrap_or_else(|error| {
         error!("{error}");
+        logging::flush(LOG_FLUSH);
         process::exit(1)
     });
     info!("signal {signal}: no new connections, streams may go on for {:?}", config.drain_timeout);
@@ -126,6 +129,9 @@ fn serve(config: &Config) -> Result<(), Stop> {
     if !server.wait_drained(config.drain_timeout) {
         warn!("streams were still open after {:?} and are cut", config.drain_timeout);
     }
+    // The streams that are cut have their lines.
+    drop(server);
+    logging::flush(LOG_FLUSH);
     Ok(())
 }
 
@@ -163,6 +169,7 @@ fn watch(mut signals: Signals) -> Receiver<i32> {
             let _ = first.send(signal);
         }
         if let Some(signal) = arriving.next() {
+            logging::flush(LOG_FLUSH);
             process::exit(128 + signal);
         }
     });

@@ -73,6 +73,7 @@ pub mod http;
 pub mod logging;
 mod metrics;
 pub mod object;
+pub mod present;
 pub mod serve;
 pub mod sign;
 pub mod store;

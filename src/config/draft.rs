@@ -49,6 +49,7 @@ impl Draft {
         let config = Config {
             host: String::new(),
             port: 0,
+            metrics_addr: None,
             store: StoreConfig::Directory(PathBuf::from(DIR_DEFAULT)),
             meta_ttl: Duration::ZERO,
             redis: None,

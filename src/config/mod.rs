@@ -22,6 +22,7 @@ mod sources;
 mod suggest;
 mod table;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,6 +57,8 @@ pub struct Config {
     pub host: String,
     /// The TCP port to listen on; 0 lets the system pick one.
     pub port: u16,
+    /// Where `/metrics` is, where it has an address of its own; the viewers' address does not answer it then.
+    pub metrics_addr: Option<SocketAddr>,
     /// Where the videos are.
     pub store: StoreConfig,
     /// How long what a bucket said of an object is trusted. Zero asks it each time.

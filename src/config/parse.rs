@@ -4,7 +4,7 @@
 //! from, and how settings depend on one another. Everything here is a pure function; a text arrives as it was written, not
 //! trimmed, so that a stray space is told and not guessed at.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -67,6 +67,11 @@ fn is_host_name(text: &str) -> bool {
 pub(super) fn port(text: &str) -> Parsed<u16> {
     let port = digits(text).and_then(|number| u16::try_from(number).ok());
     port.ok_or_else(|| "a port number, 0 to 65535 (0 picks a free one)".to_owned())
+}
+
+/// An address with its port.
+pub(super) fn socket_addr(text: &str) -> Parsed<SocketAddr> {
+    text.parse().map_err(|_| "an IP address and a port, such as 127.0.0.1:9100 or [::1]:9100".to_owned())
 }
 
 /// The length of a chunk, in bytes.

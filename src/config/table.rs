@@ -124,6 +124,15 @@ pub const SETTINGS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        variables: &["VIDGATE_METRICS_ADDRESS"],
+        flag: "metrics-address",
+        value_name: "ADDRESS:PORT",
+        help: "Another address for /metrics, /healthz and /readyz, so that viewers cannot read /metrics",
+        heading: LISTENING,
+        read: |draft, text| parse::socket_addr(text).map(|addr| draft.config.metrics_addr = Some(addr)),
+        ..ROW
+    },
+    Setting {
         variables: &["VIDGATE_DIR"],
         flag: "dir",
         preset: Preset::Words("./samples where no bucket is set"),

@@ -93,6 +93,7 @@ const VALUES: &[(&str, &str, &str, &str)] = &[
     ("HOST", "[::1]", r#"host: "::1""#, "localhost:80"),
     ("PORT", "0", "port: 0", "65536"),
     ("VIDGATE_DIR", "/videos", r#"Directory("/videos")"#, "/nowhere"),
+    ("VIDGATE_METRICS_ADDRESS", "[::1]:0", "metrics_addr: Some([::1]:0)", "localhost:9100"),
     ("VIDGATE_META_TTL", "0s", "meta_ttl: 0ns", "25h"),
     ("VIDGATE_CHUNK_SIZE", "16 kib", "chunk_len: 16384", "8193KiB"),
     ("VIDGATE_WORKERS_PER_CORE", "256", "workers_per_core: 256", "0"),

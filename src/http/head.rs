@@ -21,7 +21,7 @@ pub const TARGET_LEN_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 
 /// The fields that a handler reads; the others are not handed on. Lower case, in the order of their first use.
-pub const FIELDS_USED: [&str; 11] = [
+pub const FIELDS_USED: [&str; 12] = [
     "authorization",
     "range",
     "if-range",
@@ -33,6 +33,7 @@ pub const FIELDS_USED: [&str; 11] = [
     "host",
     "x-forwarded-for",
     "x-forwarded-proto",
+    "x-request-id",
 ];
 
 /// The field in which a head that is handed on names its connection. Only the door writes it.
@@ -352,6 +353,17 @@ fn options<'f, 'b: 'f>(fields: &'f [(&'b str, &'b [u8])], name: &'f str) -> impl
 }
 
 impl Head<'_> {
+    /// The fields that a handler reads, as it gets them.
+    pub fn used_fields(&self) -> Fields {
+        let joined = |name| {
+            let texts =
+                values(&self.fields, name).filter_map(|value| std::str::from_utf8(value).ok()).filter(|text| text.is_ascii());
+            let texts: Vec<&str> = texts.collect();
+            (!texts.is_empty()).then(|| (name, texts.join(", ")))
+        };
+        FIELDS_USED.into_iter().filter_map(joined).collect()
+    }
+
     /// Writes the head anew, for the listener behind the door: the fields that a handler reads, each once, and the connection's
     /// id. There is no body and nothing of how the connection goes on in it; both stay with the door.
     pub fn write_canonical(&self, connection_id: usize, out: &mut Vec<u8>) {

@@ -8,5 +8,6 @@ pub mod forwarded;
 pub mod head;
 pub mod plan;
 pub mod range;
+pub mod request_id;
 pub mod response;
 pub mod route;

@@ -98,6 +98,11 @@ impl Response {
         self.status
     }
 
+    /// Takes another status, for the same body.
+    pub fn set_status(&mut self, status: u16) {
+        self.status = status;
+    }
+
     /// Adds a field. A control character in the value, which could start another field, becomes a space.
     pub fn field(&mut self, name: &str, value: &str) {
         self.fields.extend_from_slice(name.as_bytes());

@@ -44,6 +44,8 @@ pub enum Route {
     Watch(ObjectKey),
     /// Whether the process lives: `/healthz`.
     Health,
+    /// Whether the store can be asked: `/readyz`.
+    Ready,
     /// What was counted: `/metrics`.
     Metrics,
 }
@@ -59,10 +61,18 @@ impl Route {
 
     /// Whether answering it asks the store and may wait for that, or takes as long in another way: signing does.
     pub const fn asks_store(&self) -> bool {
-        matches!(self, Self::Bytes(_) | Self::List | Self::Entry(_) | Self::Url(_) | Self::Cookies(_))
+        matches!(self, Self::Bytes(_) | Self::List | Self::Entry(_) | Self::Url(_) | Self::Cookies(_) | Self::Ready)
     }
 
-    /// The route's name in logs and metrics: one of a few, never a part of the request.
+    /// The object that it is about.
+    pub const fn key(&self) -> Option<&ObjectKey> {
+        match self {
+            Self::Bytes(key) | Self::Entry(key) | Self::Url(key) | Self::Cookies(key) | Self::Watch(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The route's name in logs and metrics: one of a few ([`NAMES`]), never a part of the request.
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Bytes(_) => "stream",
@@ -74,6 +84,7 @@ impl Route {
             Self::Library => "library",
             Self::Watch(_) => "watch",
             Self::Health => "health",
+            Self::Ready => "ready",
             Self::Metrics => "metrics",
         }
     }
@@ -81,6 +92,16 @@ impl Route {
 
 /// The path at which tokens are made.
 pub const TOKENS: &str = "/api/tokens";
+
+/// The names of all routes. The last is for what is no route.
+pub const NAMES: [&str; 12] =
+    ["stream", "list", "entry", "url", "cookies", "tokens", "library", "watch", "health", "ready", "metrics", "none"];
+
+/// The place of a route's name among all.
+pub fn place(route: Option<&Route>) -> usize {
+    let name = route.map_or("none", Route::name);
+    NAMES.iter().position(|known| *known == name).unwrap_or(NAMES.len() - 1)
+}
 
 /// Splits a target in origin-form into path and query.
 pub fn split(target: &str) -> (&str, &str) {
@@ -95,6 +116,7 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
     match path {
         "/" => return Ok(Route::Library),
         "/healthz" => return Ok(Route::Health),
+        "/readyz" => return Ok(Route::Ready),
         "/metrics" => return Ok(Route::Metrics),
         "/api/videos" => return Ok(Route::List),
         TOKENS => return Ok(Route::Tokens),
@@ -254,9 +276,48 @@ mod tests {
     }
 
     #[test]
+    fn each_route_has_its_place_among_the_names() {
+        let paths = [
+            "/",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+            "/api/videos",
+            "/api/videos/a",
+            "/api/videos/a/url",
+            "/api/videos/a/cookies",
+            "/api/tokens",
+            "/media/a",
+            "/watch/a",
+        ];
+        let mut places: Vec<usize> = paths.iter().map(|path| place(resolve(path).ok().as_ref())).collect();
+        for (path, place) in paths.iter().zip(&places) {
+            assert_eq!(NAMES[*place], resolve(path).unwrap().name());
+        }
+        places.push(place(None));
+        places.sort_unstable();
+        places.dedup();
+        assert_eq!(places.len(), NAMES.len());
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        for (path, want) in [
+            ("/media/~eyJ.a.b/film.mp4", "/media/~.../film.mp4"),
+            ("/Media/~eyJ.a.b", "/Media/~..."),
+            ("/media/%7EeyJ/a", "/media/~.../a"),
+            ("/x/a~b", "/x/a~b"),
+            ("", ""),
+        ] {
+            assert_eq!(without_tokens(path), want);
+        }
+    }
+
+    #[test]
     fn paths() {
         check("/", Ok(Route::Library));
         check("/healthz", Ok(Route::Health));
+        check("/readyz", Ok(Route::Ready));
         check("/api/videos", Ok(Route::List));
         check("/api/videos/film.mp4", Ok(Route::Entry(key("film.mp4"))));
         check("/api/videos/a/b/film.mp4/stream", Ok(Route::Bytes(key("a/b/film.mp4"))));

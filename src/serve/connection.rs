@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
+use crate::metrics::Closed;
 use crate::serve::lot::Lot;
 use crate::serve::socket::{Received, Registered, has_room, has_unread, is_reset, receive, send, set_not_sent_max};
 
@@ -51,6 +52,19 @@ pub(crate) struct Connection {
     wanted_len: usize,
     /// How long the body is that came with the head, while it is handed over.
     body_len: usize,
+    /// By which address it came in.
+    pub(crate) entrance: Entrance,
+    /// What it ends for, should it end now.
+    pub(crate) closed: Closed,
+}
+
+/// The addresses that are listened on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entrance {
+    /// That of the viewers.
+    Public,
+    /// That of the metrics, where they have one of their own.
+    Metrics,
 }
 
 impl Connection {
@@ -75,6 +89,8 @@ impl Connection {
             asked_len: 0,
             wanted_len: 0,
             body_len: 0,
+            entrance: Entrance::Public,
+            closed: Closed::Client,
         }
     }
 
@@ -226,6 +242,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.end_request();
         self.lot.budget().give_back(self.grown_len);
+        self.lot.count_closed(self.closed);
         self.lot.forget(self.id);
     }
 }

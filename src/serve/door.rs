@@ -17,7 +17,8 @@ use crate::error::{Error, ErrorKind};
 use crate::http::body;
 use crate::http::head::{self, Outcome};
 use crate::http::response::{Body, Persistence, Response};
-use crate::serve::connection::{Connection, READ_LEN, RequestFacts};
+use crate::metrics::Closed;
+use crate::serve::connection::{Connection, Entrance, READ_LEN, RequestFacts};
 use crate::serve::flights::Landing;
 use crate::serve::lanes::{LANES, Lanes};
 use crate::serve::lot::{Lot, Waiting};
@@ -27,8 +28,10 @@ use crate::serve::work::Work;
 
 /// The poller's key of the listening socket. Connections have small numbers, and `usize::MAX` is the poller's own.
 pub(crate) const LISTENER_KEY: usize = usize::MAX - 1;
+/// The same of the socket for the metrics.
+pub(crate) const METRICS_KEY: usize = usize::MAX - 2;
 /// The key of the first lane; those of the others lie below it.
-pub(crate) const LANE_KEY: usize = usize::MAX - 2;
+pub(crate) const LANE_KEY: usize = usize::MAX - 3;
 /// How many connections are accepted before the others are looked at again.
 const ACCEPTS_MAX: usize = 256;
 /// How often the lanes are probed.
@@ -54,6 +57,8 @@ pub(crate) struct Signals {
 pub(crate) struct Door {
     pub(crate) poller: Arc<Poller>,
     pub(crate) listener: Option<Registered<TcpListener>>,
+    /// That of the metrics, where they have an address of their own.
+    pub(crate) metrics_listener: Option<Registered<TcpListener>>,
     pub(crate) lanes: Lanes,
     pub(crate) lot: Arc<Lot>,
     pub(crate) work: Arc<Work>,
@@ -82,6 +87,7 @@ impl Door {
                 return;
             }
             if self.signals.drain.load(Ordering::Acquire) && self.listener.take().is_some() {
+                self.metrics_listener = None;
                 drop(self.lot.start_draining());
             }
             let now = Instant::now();
@@ -90,6 +96,7 @@ impl Door {
             for event in events.iter() {
                 match event.key {
                     LISTENER_KEY => self.accept(now, &mut scratch),
+                    METRICS_KEY => self.accept_at(Entrance::Metrics, now, &mut scratch),
                     key if key > LANE_KEY - LANES => self.flush_lane(LANE_KEY - key, now),
                     id => {
                         if let Some(waiting) = self.lot.take(id) {
@@ -112,16 +119,26 @@ impl Door {
         drop(self.lot.close());
     }
 
-    /// Asks for the next event of the listening socket.
+    /// Asks for the next event of the listening sockets.
     fn listen(&self) {
-        if let Some(Err(error)) = self.listener.as_ref().map(Registered::want_read) {
-            log::error!("nothing is accepted any more: {error}");
+        for listener in [&self.listener, &self.metrics_listener].into_iter().flatten() {
+            if let Err(error) = listener.want_read() {
+                log::error!("nothing is accepted any more: {error}");
+            }
         }
     }
 
     fn accept(&mut self, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        self.accept_at(Entrance::Public, now, scratch);
+    }
+
+    fn accept_at(&mut self, entrance: Entrance, now: Instant, scratch: &mut [u8; READ_LEN]) {
         for _ in 0..ACCEPTS_MAX {
-            let Some(listener) = &self.listener else { return };
+            let listener = match entrance {
+                Entrance::Public => &self.listener,
+                Entrance::Metrics => &self.metrics_listener,
+            };
+            let Some(listener) = listener else { return };
             if self.lot.is_overfull() {
                 // All are being worked on; some of them will wait for something in a moment.
                 self.accept_from = Some(now + OVERFULL_PAUSE);
@@ -134,7 +151,10 @@ impl Door {
                     }
                     // Most clients have said by now what they want. Whoever has must not be taken for idle.
                     match admit(socket, peer, &self.poller, &self.lot, now) {
-                        Ok(connection) => self.collect(connection, now, scratch),
+                        Ok(mut connection) => {
+                            connection.entrance = entrance;
+                            self.collect(connection, now, scratch);
+                        }
                         Err(error) => log::debug!("{peer} went away at once: {error}"),
                     }
                 }
@@ -262,7 +282,8 @@ impl Door {
     }
 
     /// A connection goes so that another may come. A read of the store is closed where that may block.
-    fn let_go(&self, waiting: Waiting) {
+    fn let_go(&self, mut waiting: Waiting) {
+        waiting.end_for(Closed::Evicted);
         if let Waiting::Room(stream) | Waiting::Pace(stream) | Waiting::Block(stream, _) = waiting {
             self.work.submit_end(stream);
         }
@@ -276,7 +297,7 @@ impl Door {
                 self.refuse(connection, &ErrorKind::RequestTimeout.into(), now);
             }
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
-            Waiting::Room(stream) => log::debug!("{} took nothing for too long", stream.connection.peer),
+            Waiting::Room(mut stream) => stream.end_for(Closed::Stalled),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
             Waiting::Block(mut stream, _) => {
                 drop(stream.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
@@ -292,24 +313,31 @@ impl Door {
                 // Whatever else went into this lane is behind it.
                 self.mend_lane(lane, &io::ErrorKind::TimedOut.into(), now);
             }
-            Waiting::Request(_) | Waiting::Goodbye(..) => {}
+            Waiting::Request(mut connection) => connection.closed = Closed::Idle,
+            Waiting::Goodbye(..) => {}
         }
     }
 
     /// Answers with an error and closes. The answer is far smaller than an empty send buffer; a client that has filled it with
     /// answers it does not read gets none.
-    fn refuse(&self, connection: Connection, error: &Error, now: Instant) {
-        log::debug!("{} is refused: {}", connection.peer, error);
+    fn refuse(&self, mut connection: Connection, error: &Error, now: Instant) {
+        connection.closed = Closed::Refused;
+        let mut visit = self.work.visits.begin_refused(connection.peer.ip(), now);
+        log::debug!(request:% = visit.id; "{} is refused: {}", connection.peer, error);
         let mut response = Response::with_error(error);
         self.work.handler.cors.mark(head::origin(connection.refused_head()), &mut response);
+        response.field("X-Request-Id", visit.id.as_str());
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
+        visit.answered(&response, bytes.len());
         // RFC 9112 section 6.3: the answer to HEAD ends with its head.
         let is_head = connection.refused_head().trim_ascii_start().starts_with(b"HEAD ");
         if let (Body::Bytes(body), false) = (&response.body, is_head) {
             bytes.extend_from_slice(body);
         }
-        if connection.send(&bytes, false).is_ok() {
+        if let Ok(len) = connection.send(&bytes, false) {
+            visit.sent(len, Instant::now());
+            visit.cut_short(Closed::Refused);
             self.lot.wait_for_goodbye(connection, now);
         }
     }

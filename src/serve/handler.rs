@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use ipnet::IpNet;
@@ -24,6 +24,7 @@ use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
 use crate::serve::links::{LinkRequest, Links};
 use crate::serve::quota::{Permit, Quota};
+use crate::serve::readiness::Readiness;
 use crate::serve::source::{Looked, Source};
 use crate::sign::token::{self, Claims, Wanted};
 use crate::web;
@@ -42,6 +43,7 @@ pub(crate) struct Handler {
     pub(crate) links: Links,
     /// How long links and tokens are good where nobody says.
     pub(crate) url_ttl: Duration,
+    pub(crate) readiness: Readiness,
 }
 
 /// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
@@ -158,6 +160,7 @@ impl Handler {
             Route::Watch(_) => page(&web::PLAYER).into(),
             Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
+            Route::Ready => self.ready()?.into(),
         })
     }
 
@@ -261,6 +264,20 @@ impl Handler {
         let Some(host) = request.fields.get("host") else { return String::new() };
         let is_https = forwarded::is_https(peer, request.fields.get("x-forwarded-proto"), &self.trusted_proxies);
         format!("{}://{host}", if is_https { "https" } else { "http" })
+    }
+
+    /// 200 where the store can be asked, else 503 for whatever reason: those who ask look at the status only, and it is for a while.
+    fn ready(&self) -> Result<Response, Error> {
+        let tell = |error: &Error| log::warn!("not ready: {}", error.chain());
+        match self.readiness.check(Instant::now(), || self.source.store.ready().inspect_err(tell)) {
+            Ok(()) => Ok(Response::with_json(200, &json!({"status": "ready"}))),
+            Err(error) if error.kind() == ErrorKind::Busy => Err(error),
+            Err(error) => {
+                let mut response = Response::with_error(&error);
+                response.set_status(503);
+                Ok(response)
+            }
+        }
     }
 
     fn list(&self, request: &Request, caller: Caller, query: &str, landing: Option<&Landing>) -> Result<Outcome, Error> {

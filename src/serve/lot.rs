@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use polling::Poller;
 
 use crate::http::forwarded;
+use crate::metrics::{Census, Closed, Metrics};
 use crate::serve::alarms::Alarms;
 use crate::serve::budget::SendBudget;
 use crate::serve::connection::Connection;
@@ -91,6 +92,24 @@ pub(crate) enum Waiting {
     Goodbye(Connection, usize),
 }
 
+impl Waiting {
+    /// It ends for this reason, whoever drops it. Of a goodbye it is known already.
+    pub(crate) fn end_for(&mut self, reason: Closed) {
+        match self {
+            Self::Request(connection) | Self::Handover(connection, _) => connection.closed = reason,
+            Self::Room(stream) | Self::Pace(stream) | Self::Block(stream, _) => stream.end_for(reason),
+            Self::Asked(asked, _) => asked.end_for(reason),
+            Self::Goodbye(..) => {}
+        }
+    }
+
+    /// The same, as it goes.
+    fn ended_for(mut self, reason: Closed) -> Self {
+        self.end_for(reason);
+        self
+    }
+}
+
 pub(crate) struct Lot {
     poller: Arc<Poller>,
     patience: Patience,
@@ -99,6 +118,7 @@ pub(crate) struct Lot {
     emptied: Condvar,
     /// How many bytes the heads have that are not answered yet.
     asked_len: AtomicUsize,
+    metrics: Arc<Metrics>,
 }
 
 #[derive(Default)]
@@ -212,8 +232,9 @@ impl Inner {
 }
 
 impl Lot {
-    pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room) -> Self {
-        Self { poller, patience, room, inner: Mutex::default(), emptied: Condvar::new(), asked_len: AtomicUsize::new(0) }
+    pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room, metrics: Arc<Metrics>) -> Self {
+        let (inner, emptied, asked_len) = (Mutex::default(), Condvar::new(), AtomicUsize::new(0));
+        Self { poller, patience, room, inner, emptied, asked_len, metrics }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -239,6 +260,18 @@ impl Lot {
     /// How many connections there are.
     pub(crate) fn len(&self) -> usize {
         self.lock().slots.len()
+    }
+
+    /// What is here, counted; `queue` is not. All slots are looked at.
+    pub(crate) fn census(&self) -> Census {
+        let inner = self.lock();
+        let is_parked = |slot: &&Slot| matches!(slot.waiting, Some(Waiting::Room(_) | Waiting::Pace(_) | Waiting::Block(..)));
+        Census { connections: inner.slots.len(), parked: inner.slots.values().filter(is_parked).count(), queue: 0 }
+    }
+
+    /// A connection ended.
+    pub(crate) fn count_closed(&self, reason: Closed) {
+        self.metrics.count_closed(reason);
     }
 
     /// What the kernel may hold for the clients.
@@ -435,7 +468,7 @@ impl Lot {
         let Inner { draining, closed, kept_len, .. } = *inner;
         let Some(slot) = inner.slots.get_mut(&id).filter(|_| !closed) else {
             drop(inner);
-            return drop(waiting);
+            return drop(waiting.ended_for(Closed::Stopped));
         };
         let asked = match &waiting {
             Waiting::Request(connection) if draining && !connection.has_collected() => Err(std::io::ErrorKind::Other.into()),
@@ -451,7 +484,8 @@ impl Lot {
         if asked.is_err() {
             // Draining, or too much is held already, or the poller refuses and nobody would ever look at it again.
             drop(inner);
-            return drop(waiting);
+            let reason = if draining { Closed::Stopped } else { Closed::Evicted };
+            return drop(waiting.ended_for(reason));
         }
         let (collected_len, kept_len) = match &waiting {
             Waiting::Request(connection) => (connection.collected_len(), 0),
@@ -569,7 +603,7 @@ impl Lot {
             Some(Waiting::Request(connection)) if !connection.has_collected() => slot.waiting.take(),
             _ => None,
         };
-        inner.slots.values_mut().filter_map(idle).collect()
+        inner.slots.values_mut().filter_map(idle).map(|waiting| waiting.ended_for(Closed::Stopped)).collect()
     }
 
     /// Whether connections end behind their present answer.
@@ -584,7 +618,8 @@ impl Lot {
         inner.closed = true;
         inner.collected_len = 0;
         inner.kept_len = 0;
-        inner.slots.values_mut().filter_map(|slot| slot.waiting.take()).collect()
+        let waiting = inner.slots.values_mut().filter_map(|slot| slot.waiting.take());
+        waiting.map(|waiting| waiting.ended_for(Closed::Stopped)).collect()
     }
 
     /// Waits until there is no connection any more, at most so long. Says whether that is so.
@@ -612,7 +647,7 @@ mod tests {
         let poller = Arc::new(Poller::new().unwrap());
         let patience = Patience { head: 10 * SECOND, idle: 60 * SECOND, stall: 1800 * SECOND };
         let room = Room { connections_max: 10, send_budget: SendBudget::new(1 << 20), trusted_proxies: Vec::new() };
-        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room, Arc::new(Metrics::new().unwrap())));
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (socket, peer) = listener.accept().unwrap();

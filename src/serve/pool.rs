@@ -96,6 +96,12 @@ impl Pool {
         lock(&self.queues).first_byte.len()
     }
 
+    /// How many pieces of work wait for a thread.
+    pub(crate) fn len(&self) -> usize {
+        let queues = lock(&self.queues);
+        queues.light.len() + queues.first_byte.len() + queues.bulk.len()
+    }
+
     /// Queues a piece of work.
     pub(crate) fn submit(&self, lane: Lane, work: impl FnOnce() + Send + 'static) {
         {

@@ -14,7 +14,8 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::serve::access::Access;
 use crate::serve::budget::SendBudget;
-use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, Signals};
+use crate::serve::counted::Counted;
+use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, METRICS_KEY, Signals};
 use crate::serve::handler::Handler;
 use crate::serve::lanes::{self, Listener};
 use crate::serve::links::Links;
@@ -22,8 +23,10 @@ use crate::serve::lot::{Lot, Patience, Room};
 use crate::serve::pace::Pace;
 use crate::serve::pool::Pool;
 use crate::serve::quota::Quota;
+use crate::serve::readiness::Readiness;
 use crate::serve::socket::Registered;
 use crate::serve::source::Source;
+use crate::serve::visit::Visits;
 use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
 use crate::store::blocks::{Blocks, Budget};
@@ -50,6 +53,7 @@ pub fn open_store(config: &StoreConfig) -> Result<Arc<dyn Store>, Error> {
 /// A server that runs. Dropping it stops it at once.
 pub struct Server {
     addr: SocketAddr,
+    metrics_addr: Option<SocketAddr>,
     lot: Arc<Lot>,
     signals: Arc<Signals>,
     pulse: Arc<Pulse>,
@@ -77,6 +81,11 @@ impl Server {
     /// The address that is listened on.
     pub fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    /// The address of the metrics, where they have one of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics_addr
     }
 
     /// What tells whether the server still works: a program that cannot do without should check it, and end where it does not.
@@ -110,8 +119,15 @@ impl Drop for Server {
 }
 
 /// The store with what is kept of it: nothing of a near one.
-fn source(config: &Config, store: Arc<dyn Store>, threads: usize, lot: &Arc<Lot>) -> Result<Source, Error> {
-    let source = Source::near(Arc::clone(&store), config.resume, Arc::new(Metrics::new()?));
+fn source(
+    config: &Config,
+    store: Arc<dyn Store>,
+    metrics: &Arc<Metrics>,
+    threads: usize,
+    lot: &Arc<Lot>,
+) -> Result<Source, Error> {
+    let store: Arc<dyn Store> = Arc::new(Counted::new(store, Arc::clone(metrics)));
+    let source = Source::near(Arc::clone(&store), config.resume, Arc::clone(metrics));
     if store.locality() == Locality::Near {
         return Ok(source);
     }
@@ -136,6 +152,7 @@ pub(crate) struct Parts {
     pub(crate) door: Door,
     pub(crate) listener: Listener,
     pub(crate) addr: SocketAddr,
+    pub(crate) metrics_addr: Option<SocketAddr>,
 }
 
 impl Parts {
@@ -145,6 +162,14 @@ impl Parts {
         let socket = listen(&config.host, config.port)?;
         let addr = socket.local_addr().map_err(failed("cannot tell the address that is listened on"))?;
         let socket = Registered::new(socket, &poller, LISTENER_KEY).map_err(failed("cannot register the listening socket"))?;
+        let metrics_socket = config.metrics_addr.map(|addr| listen(&addr.ip().to_string(), addr.port())).transpose()?;
+        let metrics_addr = match &metrics_socket {
+            Some(socket) => Some(socket.local_addr().map_err(failed("cannot tell the address of the metrics"))?),
+            None => None,
+        };
+        let register =
+            |socket| Registered::new(socket, &poller, METRICS_KEY).map_err(failed("cannot register the listening socket"));
+        let metrics_socket = metrics_socket.map(register).transpose()?;
         let (lanes, listener) = lanes::open(&poller, LANE_KEY)?;
 
         let patience = Patience { head: config.header_timeout, idle: config.idle_timeout, stall: config.stall_timeout };
@@ -153,11 +178,12 @@ impl Parts {
             trusted_proxies: config.trusted_proxies.clone(),
             send_budget: SendBudget::new(send_budget()),
         };
-        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room));
+        let metrics = Arc::new(Metrics::new()?);
+        let lot = Arc::new(Lot::new(Arc::clone(&poller), patience, room, Arc::clone(&metrics)));
         let quota = Arc::new(Quota::new(config.streams_max, config.streams_per_ip_max));
         let threads = num_cpus::get() * config.workers_per_core;
         let handler = Handler {
-            source: Arc::new(source(config, store, threads, &lot)?),
+            source: Arc::new(source(config, store, &metrics, threads, &lot)?),
             chunk_len: config.chunk_len,
             cors: config.cors.clone(),
             quota,
@@ -165,13 +191,17 @@ impl Parts {
             access: Access { keys: config.playback_keys.clone(), admin: config.admin_token.clone() },
             links: Links::new(config.cloudfront.clone()),
             url_ttl: config.url_ttl,
+            readiness: Readiness::default(),
         };
         let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
         let pool = Pool::new(threads);
-        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace });
+        let visits = Visits::new(metrics, config.trusted_proxies.clone());
+        let metrics_apart = metrics_addr.is_some();
+        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace, visits, metrics_apart });
         let door = Door {
             poller,
             listener: Some(socket),
+            metrics_listener: metrics_socket,
             lanes,
             lot,
             work,
@@ -181,12 +211,12 @@ impl Parts {
             accept_from: None,
             accept_warned: None,
         };
-        Ok(Self { door, listener, addr })
+        Ok(Self { door, listener, addr, metrics_addr })
     }
 
     /// Starts its threads.
     pub(crate) fn run(self) -> Result<Server, Error> {
-        let Self { door, listener, addr } = self;
+        let Self { door, listener, addr, metrics_addr } = self;
         let (lot, work) = (Arc::clone(&door.lot), Arc::clone(&door.work));
         let (signals, pulse, listener) = (Arc::clone(&door.signals), Arc::clone(&door.pulse), Arc::new(listener));
         let dispatch = {
@@ -198,7 +228,7 @@ impl Parts {
             builder.spawn(run).map_err(failed("cannot start a thread"))
         };
         let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
-        Ok(Server { addr, lot, signals, pulse, listener, threads })
+        Ok(Server { addr, metrics_addr, lot, signals, pulse, listener, threads })
     }
 }
 

@@ -6,12 +6,14 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
+use crate::metrics::Closed;
 use crate::serve::chunks::Next;
 use crate::serve::connection::Connection;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::pace::Paced;
 use crate::serve::quota::Permit;
 use crate::serve::source::OpenSpan;
+use crate::serve::visit::Visit;
 
 /// How many bytes a stream may send in one turn, about. Then the others have theirs.
 const QUANTUM_LEN: usize = 1024 * 1024;
@@ -24,6 +26,8 @@ pub(crate) const FIRST_QUANTUM_LEN_CROWDED: usize = 16 * 1024;
 /// One answer being sent: the connection, what is to be sent next, and where the rest comes from.
 pub(crate) struct Stream {
     pub(crate) connection: Connection,
+    /// The request that it answers.
+    pub(crate) visit: Visit,
     /// The head, as far as it is not sent.
     head: Bytes,
     /// The present slice of the body, as far as it is not sent.
@@ -60,8 +64,10 @@ pub(crate) enum Turn {
 impl Stream {
     /// An answer of these parts; `slice` is the whole body, or the first slice of one whose rest follows. About `quantum_len`
     /// bytes are sent in its first turn.
+    #[expect(clippy::too_many_arguments, reason = "each is another part of an answer, and named at the one call")]
     pub(crate) fn new(
         connection: Connection,
+        visit: Visit,
         head: Vec<u8>,
         slice: Bytes,
         rest: Option<Paced>,
@@ -69,7 +75,7 @@ impl Stream {
         now: Instant,
         quantum_len: usize,
     ) -> Self {
-        Self { connection, head: head.into(), slice, rest, _permit: permit, last_progress: now, quantum_len }
+        Self { connection, visit, head: head.into(), slice, rest, _permit: permit, last_progress: now, quantum_len }
     }
 
     /// Sends what the socket has room for, at most about a quantum of it. Reading from the store may block; sending does not.
@@ -101,6 +107,7 @@ impl Stream {
                 Ok(len) => {
                     if len > 0 {
                         self.last_progress = Instant::now();
+                        self.visit.sent(len, self.last_progress);
                     }
                     let full = len < bytes.len();
                     bytes.advance(len);
@@ -122,6 +129,12 @@ impl Stream {
                 return Turn::Again;
             }
         }
+    }
+
+    /// It ends for this reason, whoever drops it.
+    pub(crate) fn end_for(&mut self, reason: Closed) {
+        self.connection.closed = reason;
+        self.visit.cut_short(reason);
     }
 
     /// Takes what it waited for, and gives what is of no use: what it had taken before, or what it never waits for.

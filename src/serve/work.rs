@@ -7,8 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::response::Persistence;
-use crate::http::route;
-use crate::serve::connection::Connection;
+use crate::http::route::{self, Route};
+use crate::metrics::{Census, Closed};
+use crate::serve::connection::{Connection, Entrance};
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::handler::{Answer, Handler, Outcome};
 use crate::serve::lanes::Request;
@@ -16,6 +17,7 @@ use crate::serve::lot::Lot;
 use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
 use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream, Turn};
+use crate::serve::visit::{Visit, Visits};
 
 /// The bodies that are sent in one packet with their head, in bytes at most.
 const JOINED_LEN_MAX: usize = 16 * 1024;
@@ -34,7 +36,9 @@ const JOINED_FAILURES_MAX: u32 = 2;
 /// A request that is being answered.
 pub(crate) struct Asked {
     pub(crate) connection: Connection,
+    visit: Visit,
     request: Request,
+    lane: Lane,
     since: Instant,
     /// What it waited for, where it did.
     landing: Option<Landing>,
@@ -53,6 +57,12 @@ impl Asked {
         self.landing.is_some()
     }
 
+    /// It ends for this reason, whoever drops it.
+    pub(crate) fn end_for(&mut self, reason: Closed) {
+        self.connection.closed = reason;
+        self.visit.cut_short(reason);
+    }
+
     /// When it must have been answered.
     pub(crate) fn deadline(&self) -> Instant {
         self.since + JOINED_MAX
@@ -66,23 +76,26 @@ pub(crate) struct Work {
     pub(crate) lot: Arc<Lot>,
     /// How fast streams are sent; `None` as fast as they can be.
     pub(crate) pace: Option<Pace>,
+    pub(crate) visits: Visits,
+    /// Whether the metrics have an address of their own.
+    pub(crate) metrics_apart: bool,
 }
 
 impl Work {
     /// Queues a request that came on this connection.
     pub(crate) fn submit_request(self: &Arc<Self>, mut connection: Connection, mut request: Request) {
         request.body = connection.take_off_head();
-        let asked = Asked { connection, request, since: Instant::now(), landing: None, failures: 0 };
-        self.submit_asked(Box::new(asked));
+        let since = Instant::now();
+        let route = route::resolve(route::split(&request.target).0).ok();
+        let visit = self.visits.begin(connection.peer.ip(), &request, route.as_ref(), since);
+        let lane = if route.is_some_and(|route| route.asks_store()) { Lane::FirstByte } else { Lane::Light };
+        self.submit_asked(Box::new(Asked { connection, visit, request, lane, since, landing: None, failures: 0 }));
     }
 
     /// Queues a request, for the first time or because what it waited for came.
     pub(crate) fn submit_asked(self: &Arc<Self>, asked: Box<Asked>) {
         let work = Arc::clone(self);
-        let request = &asked.request;
-        let asks_store = route::resolve(route::split(&request.target).0).is_ok_and(|route| route.asks_store());
-        let lane = if asks_store { Lane::FirstByte } else { Lane::Light };
-        self.pool.submit(lane, move || work.answer(asked));
+        self.pool.submit(asked.lane, move || work.answer(asked));
     }
 
     /// Queues the next turn of a stream whose socket has room again.
@@ -130,16 +143,36 @@ impl Work {
         let peer = asked.connection.peer.ip();
         let is_crowded = self.pool.first_bytes_waiting() >= CROWD;
         let quantum_len = if is_crowded { FIRST_QUANTUM_LEN_CROWDED } else { FIRST_QUANTUM_LEN };
-        match failed {
-            Some(error) => {
-                let answer = self.handler.refuse(&asked.request, &error);
-                self.send(*asked, answer, quantum_len);
-            }
-            None => match self.handler.answer(&asked.request, peer, landing, quantum_len) {
-                Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
-                Outcome::Join(wait) => self.join_asked(asked, &wait),
-            },
+        let scope = asked.visit.enter();
+        let outcome = match failed.or_else(|| self.at_entrance(&asked).err()) {
+            Some(error) => Outcome::Answer(Box::new(self.handler.refuse(&asked.request, &error))),
+            None => self.handler.answer(&asked.request, peer, landing, quantum_len),
+        };
+        asked.visit.leave(scope);
+        match outcome {
+            Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
+            Outcome::Join(wait) => self.join_asked(asked, &wait),
         }
+    }
+
+    /// Where the metrics have an address of their own they are there only, and nothing is there but what those want who watch the
+    /// server. For them what is not counted is looked at.
+    fn at_entrance(&self, asked: &Asked) -> Result<(), Error> {
+        let route = route::resolve(route::split(&asked.request.target).0);
+        let is_metrics = matches!(route, Ok(Route::Metrics));
+        let is_for_watchers = is_metrics || matches!(route, Ok(Route::Health | Route::Ready));
+        match asked.connection.entrance {
+            Entrance::Public if is_metrics && self.metrics_apart => return Err(ErrorKind::NotFound.into()),
+            Entrance::Metrics if !is_for_watchers => return Err(ErrorKind::NotFound.into()),
+            _ => {}
+        }
+        if is_metrics {
+            self.visits.metrics().take_census(Census { queue: self.pool.len(), ..self.lot.census() });
+        }
+        if matches!(route, Ok(Route::Ready)) && self.lot.is_draining() {
+            return Err(Error::new(ErrorKind::Busy, "the server ends"));
+        }
+        Ok(())
     }
 
     /// The request waits for what another fetches.
@@ -152,29 +185,39 @@ impl Work {
         }
     }
 
-    fn send(self: &Arc<Self>, asked: Asked, answer: Answer, quantum_len: usize) {
-        let Asked { mut connection, request, .. } = asked;
+    fn send(self: &Arc<Self>, asked: Asked, mut answer: Answer, quantum_len: usize) {
+        let Asked { mut connection, mut visit, request, .. } = asked;
         connection.end_request();
         if self.lot.is_draining() {
             connection.end_after_answer();
         }
         let mut head = Vec::with_capacity(1024);
         let date = httpdate::fmt_http_date(SystemTime::now());
+        answer.response.field("X-Request-Id", visit.id.as_str());
         answer.response.write_head(&date, connection.persistence(), &mut head);
-        let target = route::without_tokens(&request.target);
-        log::debug!("{} {} {target:?} {}", connection.peer, request.method, answer.response.status());
+        visit.answered(&answer.response, head.len());
+        if log::log_enabled!(log::Level::Debug) {
+            let target = route::without_tokens(&request.target);
+            let (peer, method, status) = (connection.peer, &request.method, answer.response.status());
+            log::debug!(request:% = visit.id; "{peer} {method} {target:?} {status}");
+        }
         let mut slice = answer.slice;
         if slice.len() <= JOINED_LEN_MAX && answer.chunks.is_none() {
             head.extend_from_slice(&slice);
             slice.clear();
         }
+        if answer.chunks.is_some() {
+            visit.begin_stream();
+        }
         let now = Instant::now();
         let rest = answer.chunks.map(|chunks| Paced::new(chunks, self.pace, slice.len(), now));
-        self.advance(Box::new(Stream::new(connection, head, slice, rest, answer.permit, now, quantum_len)));
+        self.advance(Box::new(Stream::new(connection, visit, head, slice, rest, answer.permit, now, quantum_len)));
     }
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
+        let scope = stream.visit.enter();
         let turn = stream.advance();
+        stream.visit.leave(scope);
         if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_) | Turn::Join(_)) && !stream.may_hold() {
             drop(stream.pause());
         }
@@ -190,11 +233,19 @@ impl Work {
                 }
             }
             Turn::Gone => {}
-            Turn::Cut => self.lot.wait_for_goodbye(stream.connection, Instant::now()),
-            Turn::Done if stream.connection.persistence() == Persistence::Close => {
+            Turn::Cut => {
+                stream.end_for(Closed::Cut);
                 self.lot.wait_for_goodbye(stream.connection, Instant::now());
             }
-            Turn::Done => self.lot.next_request(stream.connection, Instant::now()),
+            Turn::Done => {
+                stream.visit.done();
+                if stream.connection.persistence() == Persistence::Close {
+                    stream.connection.closed = Closed::Done;
+                    self.lot.wait_for_goodbye(stream.connection, Instant::now());
+                } else {
+                    self.lot.next_request(stream.connection, Instant::now());
+                }
+            }
         }
     }
 }

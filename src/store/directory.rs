@@ -120,6 +120,11 @@ impl Store for Directory {
         Ok(ListPage { entries, next })
     }
 
+    /// Listing it would read all names of its first folder.
+    fn ready(&self) -> Result<(), Error> {
+        if self.root.is_gone() { Err(gone()) } else { Ok(()) }
+    }
+
     /// The kernel keeps files in memory already, and a look at one is no dearer than a look into a cache.
     fn locality(&self) -> Locality {
         Locality::Near

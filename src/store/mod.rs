@@ -61,6 +61,15 @@ pub trait Store: Send + Sync + 'static {
         Ok(None)
     }
 
+    /// Whether it can be asked at all, for those who decide whether viewers are sent here. Where a store says nothing else, one
+    /// entry of its listing is asked for.
+    ///
+    /// # Errors
+    /// As rule 6 says.
+    fn ready(&self) -> Result<(), Error> {
+        self.list(&ListQuery { limit: 1, ..ListQuery::default() }).map(drop)
+    }
+
     /// Whether it is worth keeping what was read. [`Locality::Far`] where a store says nothing.
     fn locality(&self) -> Locality {
         Locality::Far

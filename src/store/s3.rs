@@ -207,6 +207,22 @@ impl Store for S3 {
         Ok(page)
     }
 
+    /// The bucket is listed, for only a body says what is wrong. That the bucket may not be listed is no reason not to read it.
+    fn ready(&self) -> Result<(), Error> {
+        let request = Request::new("LIST", "the bucket", self.bucket.name());
+        let sign = |credentials: &Credentials| {
+            let mut action = self.bucket.list_objects_v2(Some(credentials));
+            action.with_max_keys(1);
+            Self::presign(&action)
+        };
+        let (head, body) = self.wire.split(self.ask(&request, &[], sign)?);
+        if head.status.as_u16() == 200 || reply::is_for_want_of_permission(head.status, &head.headers, &body) {
+            self.note_bucket_exists();
+            return Ok(());
+        }
+        Err(reply::refuse(&request, head.status, &head.headers, &body))
+    }
+
     fn identity(&self) -> String {
         self.bucket.base_url().as_str().to_owned()
     }

@@ -17,6 +17,7 @@ mod credentials_s3;
 mod faults;
 mod hostile;
 mod limits;
+mod observe;
 mod players;
 mod pressure;
 #[cfg(feature = "redis")]

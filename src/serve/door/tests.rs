@@ -217,7 +217,8 @@ fn what_is_told_twice_or_too_late_ends_no_stream() {
     let now = Instant::now();
     let chunks = Chunks::new(Arc::clone(&parts.door.work.handler.source), part);
     let rest = Some(Paced::new(chunks, None, 0, now));
-    let stream = Stream::new(connection, Vec::new(), bytes::Bytes::new(), rest, None, now, 1);
+    let visit = parts.door.work.visits.begin_refused(connection.peer.ip(), now);
+    let stream = Stream::new(connection, visit, Vec::new(), bytes::Bytes::new(), rest, None, now, 1);
     lot.wait_for_block(Box::new(stream), Wait::Turn, now);
     let other = Wait::Meta(ObjectKey::new("film.mp4").unwrap());
     // It gave up waiting for that long ago, and waits for something else.

@@ -102,6 +102,11 @@ pub(super) fn doubt(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> Opti
     }
 }
 
+/// Whether good credentials lack a permission (AWS, "Error responses": `AccessDenied`), and nothing else is wrong.
+pub(super) fn is_for_want_of_permission(status: StatusCode, fields: &HeaderMap, body: &[u8]) -> bool {
+    status == StatusCode::FORBIDDEN && code_of(fields, body).is_some_and(|code| code == "AccessDenied")
+}
+
 /// What the store calls an error. MinIO says it to HEAD too, in a field of its own.
 fn code_of(fields: &HeaderMap, body: &[u8]) -> Option<String> {
     element(body, "Code").or_else(|| text(fields, "x-minio-error-code").map(|code| quote(code.as_bytes())))
