@@ -6,6 +6,9 @@
 //! Exit codes: 0 when all went well, a drain that had to cut streams included; 1 when running failed; 2 for a bad command line
 //! or configuration; 128 and the signal's number, as a shell counts, when a second signal cut the drain short.
 
+mod doctor;
+mod findings;
+mod inspect;
 mod links;
 
 use std::collections::BTreeMap;
@@ -18,6 +21,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{env, fs, thread};
 
+use self::inspect::InspectTask;
 use self::links::{TokenTask, UrlTask};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use log::{error, info, warn};
@@ -69,6 +73,10 @@ pub(crate) enum Task {
     Url(UrlTask),
     /// Print a playback token.
     Token(TokenTask),
+    /// Look at everything that serving needs.
+    Doctor,
+    /// Look at a video.
+    Inspect(InspectTask),
 }
 
 /// Reads what this process is to do, and its configuration: its arguments, its environment, `.env` in its working directory.
@@ -80,6 +88,8 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<(Ta
     let task = match matches.subcommand() {
         Some((links::URL, matches)) => Task::Url(UrlTask::from(matches)),
         Some((links::TOKEN, matches)) => Task::Token(TokenTask::from(matches)),
+        Some((doctor::DOCTOR, _)) => Task::Doctor,
+        Some((inspect::INSPECT, matches)) => Task::Inspect(InspectTask::from(matches)),
         _ => Task::Serve,
     };
     let sources = Sources {
@@ -103,6 +113,8 @@ pub(crate) fn run(task: Task, config: &Config) -> Result<(), Stop> {
         Task::Serve => serve(config),
         Task::Url(task) => task.run(config),
         Task::Token(task) => task.run(config),
+        Task::Doctor => doctor::run(config),
+        Task::Inspect(task) => task.run(config),
     }
 }
 
@@ -190,6 +202,8 @@ fn command() -> Command {
         .subcommand(Command::new("serve").display_name("vidgate").about("Serves; the same as no command"))
         .subcommand(links::url_command())
         .subcommand(links::token_command())
+        .subcommand(doctor::command())
+        .subcommand(inspect::command())
 }
 
 /// The flag of a setting. Any bytes are taken here, so that what is wrong with them is told together with all else.

@@ -72,6 +72,7 @@ pub mod error;
 pub mod http;
 pub mod logging;
 mod metrics;
+pub mod mp4;
 pub mod object;
 pub mod present;
 pub mod serve;

@@ -15,7 +15,7 @@ use std::time::{Duration, SystemTime};
 pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
 pub use meta::{MetaConfig, Metadata, RedisUrl};
-pub use s3::{Addressing, Limits, S3, S3Config};
+pub use s3::{Addressing, BucketLook, Limits, S3, S3Config};
 
 use crate::error::Error;
 use crate::object::{ETag, KEY_LEN_MAX, ObjectId, ObjectKey, ObjectMeta};

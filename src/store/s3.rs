@@ -7,6 +7,7 @@
 //! key ──► presign (rusty-s3) ──► wire::send (ureq) ──► reply::check_* ──► ObjectMeta | BodySpan | ListPage
 //! ```
 
+mod checkup;
 mod config;
 mod listing;
 mod reply;
@@ -21,6 +22,7 @@ use rusty_s3::{Bucket, Credentials, S3Action};
 use ureq::Body;
 use ureq::http::Response;
 
+pub use checkup::BucketLook;
 pub use config::{Addressing, S3Config};
 pub use wire::Limits;
 

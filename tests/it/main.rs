@@ -16,6 +16,7 @@ mod credentials;
 mod credentials_s3;
 mod faults;
 mod hostile;
+mod inspect;
 mod limits;
 mod observe;
 mod players;

@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::ops::Range;
+use std::time::SystemTime;
 
 use ureq::http::{HeaderMap, StatusCode};
 
@@ -155,6 +156,11 @@ impl Request {
     fn name_of_bucket(&self, body: &[u8]) -> String {
         if self.what == "the bucket" { self.name.clone() } else { element(body, "BucketName").unwrap_or_default() }
     }
+}
+
+/// The time that the store says it is.
+pub(super) fn date(fields: &HeaderMap) -> Option<SystemTime> {
+    httpdate::parse_http_date(fields.get("date")?.to_str().ok()?).ok()
 }
 
 /// The value of a field that must be there exactly once.
