@@ -25,6 +25,9 @@ pub(crate) const FIRST_QUANTUM_LEN_CROWDED: usize = 16 * 1024;
 
 /// One answer being sent: the connection, what is to be sent next, and where the rest comes from.
 pub(crate) struct Stream {
+    /// The right to be a stream, given back when it ends: first of all, or a client that sees the end and asks again could be one
+    /// too many.
+    _permit: Option<Permit>,
     pub(crate) connection: Connection,
     /// The request that it answers.
     pub(crate) visit: Visit,
@@ -34,8 +37,6 @@ pub(crate) struct Stream {
     slice: Bytes,
     /// Where the next slices come from.
     rest: Option<Paced>,
-    /// The right to be a stream, given back when it ends.
-    _permit: Option<Permit>,
     /// When the client last took a byte.
     pub(crate) last_progress: Instant,
     /// How much it may send in its next turn.
@@ -135,6 +136,11 @@ impl Stream {
     pub(crate) fn end_for(&mut self, reason: Closed) {
         self.connection.closed = reason;
         self.visit.cut_short(reason);
+    }
+
+    /// What goes on when the stream has ended. All else of it is gone when this returns, its place among the streams too.
+    pub(crate) fn into_connection(self) -> Connection {
+        self.connection
     }
 
     /// Takes what it waited for, and gives what is of no use: what it had taken before, or what it never waits for.

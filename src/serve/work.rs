@@ -235,15 +235,15 @@ impl Work {
             Turn::Gone => {}
             Turn::Cut => {
                 stream.end_for(Closed::Cut);
-                self.lot.wait_for_goodbye(stream.connection, Instant::now());
+                self.lot.wait_for_goodbye(stream.into_connection(), Instant::now());
             }
             Turn::Done => {
                 stream.visit.done();
                 if stream.connection.persistence() == Persistence::Close {
                     stream.connection.closed = Closed::Done;
-                    self.lot.wait_for_goodbye(stream.connection, Instant::now());
+                    self.lot.wait_for_goodbye(stream.into_connection(), Instant::now());
                 } else {
-                    self.lot.next_request(stream.connection, Instant::now());
+                    self.lot.next_request(stream.into_connection(), Instant::now());
                 }
             }
         }
