@@ -149,6 +149,11 @@ impl Handler {
                 if let Looked::Join(wait) = self.source.head(&key, landing.as_ref())? {
                     return Ok(Outcome::Join(wait));
                 }
+                // Without good credentials a presigned link waits for others, as a read does.
+                let turn = self.links.asks_store(&pass).then(|| self.source.turn(landing.as_ref()));
+                if matches!(turn, Some(None)) {
+                    return Ok(Outcome::Join(Wait::Turn));
+                }
                 let base = self.base(request, peer);
                 let wanted = self.link_request(&key, lifetime, caller, &pass, &base);
                 let link = self.links.link(&*self.source.store, &wanted)?;

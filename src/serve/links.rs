@@ -109,6 +109,15 @@ impl Links {
         Self { cloudfront, grants: Grants::default() }
     }
 
+    /// Whether the store is asked for a link, which it signs: there is no better one, and the pass has no limit that it cannot keep.
+    pub(crate) fn asks_store(&self, pass: &Pass) -> bool {
+        let has_better = match &self.cloudfront {
+            Some(CloudFront { signer, .. }) => signer.is_some() || !matches!(pass, Pass::Token(_)),
+            None => false,
+        };
+        !has_better && pass.network().is_none()
+    }
+
     /// The best link that there is.
     ///
     /// # Errors
@@ -136,7 +145,7 @@ impl Links {
             }
             Some(CloudFront { signer: None, .. }) | None => {}
         }
-        if pass.network().is_none()
+        if self.asks_store(pass)
             && let Some(Presigned { url, lifetime }) = store.presign(key, lifetime)?
         {
             return Ok(Link { url, kind: LinkKind::Presigned, expires_at: Some(now + lifetime.as_secs()) });

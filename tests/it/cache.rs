@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use vidgate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
-use vidgate::store::{ListPage, ListQuery, S3, Span, Store};
+use vidgate::store::{ListPage, ListQuery, Presigned, S3, Span, Store};
 use vidgate::{Config, Error, Server};
 
 use crate::support::client::{Client, get};
@@ -170,6 +170,8 @@ enum Hangs {
     AtOnce,
     /// Behind its first thousand bytes.
     Behind,
+    /// Never, but signing a URL does.
+    Presigning,
 }
 
 /// A store in which `film.mp4` is well, and every read of another object hangs.
@@ -238,6 +240,13 @@ impl Store for HalfHanging {
 
     fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
         Ok(ListPage::default())
+    }
+
+    fn presign(&self, _: &ObjectKey, lifetime: Duration) -> Result<Option<Presigned>, Error> {
+        if self.hangs == Hangs::Presigning {
+            self.gate.pass();
+        }
+        Ok(Some(Presigned { url: "https://bucket.example/film.mp4".into(), lifetime }))
     }
 }
 
@@ -324,6 +333,27 @@ fn answers_that_end_while_the_store_hangs_stop_no_viewer_of_what_is_kept() {
         let reply = client.reply(false);
         assert_eq!((reply.status, reply.body.as_slice()), (206, &bytes[5..6]));
         assert!(client.exchange("GET", "/media/film.mp4", &["Range: bytes=-1000"]).body == bytes[bytes.len() - 1000..]);
+    }
+}
+
+#[test]
+fn links_that_wait_for_credentials_stop_no_viewer_of_what_is_kept() {
+    let bytes = pattern(58, 3_000_000);
+    let (store, gate) = half_hanging(&bytes, Hangs::Presigning);
+    let server = start(store, |config| config.cache_ram = 64 * MIB);
+    watch(&server, &bytes);
+    let mut clients: Vec<Client> = (0..100).map(|_| Client::new(server.addr())).collect();
+    for client in &mut clients {
+        client.ask("GET", "/api/videos/film.mp4/url", &[]);
+    }
+    gate.wait_for(reads_max());
+    for _ in 0..5 {
+        watch(&server, &bytes);
+    }
+    assert_eq!(gate.count(), reads_max(), "links that hang");
+    gate.release();
+    for client in &mut clients {
+        assert_eq!(client.reply(false).json()["kind"], "presigned");
     }
 }
 
