@@ -8,6 +8,7 @@ mod bad_store;
 mod browser;
 mod cache;
 mod cache_disk;
+mod chaos;
 mod cli;
 mod cli_serve;
 mod cloudfront;

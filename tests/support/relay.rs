@@ -25,6 +25,8 @@ struct Shared {
 struct State {
     is_listening: bool,
     is_dropped: bool,
+    /// Nothing that the store sends is passed on.
+    is_held: bool,
     /// What is open.
     open: Vec<Weak<Pair>>,
     /// Bytes that the store sent and the relay passed on.
@@ -79,6 +81,30 @@ impl Relay {
         let passed_len = state.passed_len;
         state.reset_at = offsets.into_iter().map(|offset| passed_len + offset).collect();
         state.reset_at.sort_unstable_by(|one, other| other.cmp(one));
+    }
+
+    /// The store hangs: what it sends is held back, until it is [let go](Self::let_go).
+    pub(crate) fn hold(&self) {
+        self.shared.lock().is_held = true;
+    }
+
+    /// What was held back is passed on.
+    pub(crate) fn let_go(&self) {
+        self.shared.lock().is_held = false;
+        self.shared.changed.notify_all();
+    }
+
+    /// The store hangs for so long.
+    pub(crate) fn hold_for(&self, time: Duration) {
+        self.hold();
+        let state = self.shared.lock();
+        drop(self.shared.changed.wait_timeout_while(state, time, |state| !state.is_dropped));
+        self.let_go();
+    }
+
+    /// How many connections are open.
+    pub(crate) fn open_count(&self) -> usize {
+        self.shared.lock().open.iter().filter(|pair| pair.strong_count() > 0).count()
     }
 
     /// The store is gone: nobody listens, and what is open is reset.
@@ -184,7 +210,9 @@ fn pass_requests(pair: &Pair, shared: &Shared) {
 fn pass_replies(pair: &Pair, shared: &Shared) {
     let mut buf = vec![0; 64 * 1024];
     while let Ok(len @ 1..) = (&pair.store).read(&mut buf) {
-        let mut state = shared.lock();
+        let state = shared.lock();
+        let is_held = |state: &mut State| state.is_held && !state.is_dropped;
+        let mut state = shared.changed.wait_while(state, is_held).unwrap_or_else(PoisonError::into_inner);
         state.passed_len += len as u64;
         if state.reset_at.last().is_some_and(|at| state.passed_len >= *at) {
             state.reset_at.pop();
