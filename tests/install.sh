@@ -10,7 +10,7 @@ minio=v0.0.0-20260212201848-7aac2a2c5b7c
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
 
 # Debian package:program, for all that the tests call.
-packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl python3:python3)
+packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl nginx:nginx systemd:systemd-analyze python3:python3)
 
 say() { printf '%-12s %-11s %s\n' "$@"; }
 die() { echo "tests/install.sh: $*" >&2; exit 1; }

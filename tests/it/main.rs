@@ -32,4 +32,5 @@ mod streaming;
 mod tidy;
 mod tiny_http_facts;
 mod tokens;
+mod two_nodes;
 mod vendor_facts;
