@@ -52,6 +52,9 @@
 //! # }
 //! ```
 //!
+//! In `examples/` there is a server on a store of one's own, one whose films pass through adaptors, and one request answered without
+//! any server.
+//!
 //! # What there is
 //!
 //! - [`Server`]: [`start`](Server::start) on the store that a [`Config`] names, or
@@ -60,11 +63,13 @@
 //! - [`Vitals`]: what [`Server::vitals`] gives; [`check`](Vitals::check) says whether the server still works.
 //! - [`Config`]: all settings. [`Config::default`] for embedding, [`Config::from_sources`] for flags, environment and `.env`;
 //!   [`config::SETTINGS`] is the table of them.
-//! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`]. [`store::credentials`]: who asks
+//! - [`store::Store`]: the trait behind the server, with [`store::Directory`] and [`store::S3`], and [`store::Adapted`], which lets
+//!   their bytes pass through an adaptor of yours. [`store::credentials`]: who asks
 //!   the bucket.
 //! - [`Error`] and [`ErrorKind`]: what goes wrong, on whose side, and the status that answers it.
 //! - [`sign`]: signed URLs and cookies of CloudFront, and playback tokens, as pure functions.
 //! - [`object`]: keys, entity tags, versions. [`http`]: the decisions of HTTP as pure functions. [`web`]: the two pages.
+//! - [`mp4`]: where the index of a film lies. [`present`]: the request that a thread works on, for loggers.
 //! - [`logging`]: log lines on standard error. A program that has a logger for the `log` crate need not call it.
 
 pub mod config;

@@ -3,6 +3,7 @@
 //! In scope: the [`Store`] trait and its contract, which every store keeps and one suite of tests proves on all of them.
 //! Not in scope: what a client is answered (`http`), and when and how much is read (`serve`).
 
+mod adapted;
 pub(crate) mod blocks;
 pub mod credentials;
 mod directory;
@@ -12,6 +13,7 @@ mod s3;
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
 
+pub use adapted::{Adapted, Adaptor, Chunk};
 pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
 pub use meta::{MetaConfig, Metadata, RedisUrl};
