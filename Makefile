@@ -1,7 +1,7 @@
 # Everything a developer or a machine runs here. `make run` needs cargo and a C compiler, which ring
 # (TLS) is built with.
 
-.PHONY: run build test check audit sample clean
+.PHONY: run build dist test check audit sample clean
 
 # Serves samples/ at http://127.0.0.1:3001, with no account and no setting.
 run: build
@@ -10,6 +10,10 @@ run: build
 # The release binary, target/release/vidgate.
 build:
 	cargo build --release --locked
+
+# The static program for other machines, in dist/, with its checksum.
+dist:
+	deploy/dist.sh
 
 # All the tests, after installing what they need. Leaves nothing running.
 test:

@@ -10,6 +10,7 @@ mod doctor;
 mod findings;
 mod inspect;
 mod links;
+mod supervisor;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -23,6 +24,7 @@ use std::{env, fs, thread};
 
 use self::inspect::InspectTask;
 use self::links::{TokenTask, UrlTask};
+use self::supervisor::{State, Supervisor};
 use clap::{Arg, ArgMatches, Command, value_parser};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -130,13 +132,19 @@ fn serve(config: &Config) -> Result<(), Stop> {
     let server = Server::start(config).map_err(|error| Stop::Failed(error.chain()))?;
     let signals = watch(signals);
     announce(server.addr());
+    if let Some(addr) = server.metrics_addr() {
+        info!("metrics at http://{addr}/metrics");
+    }
+    let supervisor = Supervisor::new(env::var_os(supervisor::VARIABLE).as_deref());
+    supervisor.tell(State::Ready);
     // A server that stopped ends the process at once: to stop it properly, one would have to wait for what no longer moves.
-    let signal = wait(&signals, server.vitals(), VITALS_EVERY).unwrap_or_else(|error| {
+    let signal = wait(&signals, server.vitals(), VITALS_EVERY, &supervisor).unwrap_or_else(|error| {
         error!("{error}");
         logging::flush(LOG_FLUSH);
         process::exit(1)
     });
     info!("signal {signal}: no new connections, streams may go on for {:?}", config.drain_timeout);
+    supervisor.tell(State::Stopping);
     server.drain();
     if !server.wait_drained(config.drain_timeout) {
         warn!("streams were still open after {:?} and are cut", config.drain_timeout);
@@ -151,13 +159,16 @@ fn serve(config: &Config) -> Result<(), Stop> {
 ///
 /// # Errors
 /// Where the server stopped.
-fn wait(signals: &Receiver<i32>, mut vitals: Vitals, every: Duration) -> Result<i32, vidgate::Error> {
+fn wait(signals: &Receiver<i32>, mut vitals: Vitals, every: Duration, supervisor: &Supervisor) -> Result<i32, vidgate::Error> {
     loop {
         match signals.recv_timeout(every) {
             Ok(signal) => return Ok(signal),
             // The thread of the signals ends with the process only.
             Err(RecvTimeoutError::Disconnected) => return Ok(SIGTERM),
-            Err(RecvTimeoutError::Timeout) => vitals.check()?,
+            Err(RecvTimeoutError::Timeout) => {
+                vitals.check()?;
+                supervisor.tell(State::Alive);
+            }
         }
     }
 }
@@ -253,7 +264,7 @@ mod tests {
         // Nothing of it moves any more, and no signal comes.
         drop(server);
         let (_sender, signals) = mpsc::channel();
-        let error = wait(&signals, vitals, Duration::from_millis(1)).unwrap_err().to_string();
+        let error = wait(&signals, vitals, Duration::from_millis(1), &Supervisor::new(None)).unwrap_err().to_string();
         assert!(error.contains("door") && error.contains("restarted"), "{error}");
     }
 

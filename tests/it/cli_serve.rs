@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
@@ -29,11 +30,16 @@ struct Running {
 
 impl Running {
     fn start(arguments: &[&str], stdout: Stdio) -> Self {
+        Self::start_with(arguments, stdout, &[])
+    }
+
+    fn start_with(arguments: &[&str], stdout: Stdio, environment: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
         fs::create_dir(dir.path().join("samples")).unwrap();
         File::create(dir.path().join("samples/film.mp4")).unwrap().set_len(256 << 20).unwrap();
         let mut command = vidgate(dir.path());
         command.args(arguments).env("PORT", "0").env("VIDGATE_LOG_FORMAT", "text").stdout(stdout).stderr(Stdio::piped());
+        command.envs(environment.iter().copied());
         let mut child = command.spawn().expect("the program runs");
         let stdout = child.stdout.take().map(BufReader::new);
         let stderr = BufReader::new(child.stderr.take().expect("piped"));
@@ -114,6 +120,25 @@ fn the_start_line_is_all_of_standard_output_and_a_signal_ends_it_well() {
         let (status, rest) = running.end();
         assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+#[test]
+fn a_supervisor_hears_when_it_listens_and_when_it_ends() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("notify");
+    let heard = UnixDatagram::bind(&path).unwrap();
+    heard.set_read_timeout(Some(DEADLINE)).unwrap();
+    let hear = || {
+        let mut text = [0; 64];
+        let len = heard.recv(&mut text).unwrap();
+        String::from_utf8(text[..len].to_vec()).unwrap()
+    };
+    let mut running = Running::start_with(&[], Stdio::piped(), &[("NOTIFY_SOCKET", path.to_str().unwrap())]);
+    assert_eq!(hear(), "READY=1");
+    running.start_line();
+    running.signal(Signal::TERM);
+    assert_eq!(hear(), "STOPPING=1");
+    assert_eq!(running.end().0.code(), Some(0));
 }
 
 #[test]

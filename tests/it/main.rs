@@ -15,6 +15,7 @@ mod cloudfront;
 mod connections;
 mod credentials;
 mod credentials_s3;
+mod deploy;
 mod faults;
 mod hostile;
 mod inspect;

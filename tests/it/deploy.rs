@@ -1,0 +1,68 @@
+//! What lies in deploy/, as the programs that read it see it.
+
+use std::fs;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+
+fn deploy(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// Runs a program; gives whether it went well, and all that it said.
+#[track_caller]
+fn run(program: &str, arguments: &[&str]) -> (bool, String) {
+    let done = Command::new(program).args(arguments).output();
+    let done = done.unwrap_or_else(|error| panic!("the tests need {program}: tests/install.sh installs it: {error}"));
+    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+#[test]
+fn systemd_takes_the_unit_and_finds_little_exposed() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("vidgate.service");
+    // The program lies elsewhere here.
+    fs::write(&path, deploy("vidgate.service").replace("/usr/local/bin/vidgate", env!("CARGO_BIN_EXE_vidgate"))).unwrap();
+    let path = path.to_str().unwrap();
+    let (good, said) = run("systemd-analyze", &["verify", path]);
+    assert_eq!((good, said.as_str()), (true, ""));
+    // In tenths; a unit that restricts nothing has 96.
+    let (good, said) = run("systemd-analyze", &["security", "--offline=true", "--threshold=20", path]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn nginx_takes_its_configuration() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let new = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=videos.example";
+    let (key, certificate) = (at("key"), at("certificate"));
+    let arguments: Vec<&str> = new.split(' ').chain(["-keyout", &key, "-out", &certificate]).collect();
+    let (good, said) = run("openssl", &arguments);
+    assert!(good, "{said}");
+    let site = deploy("nginx.conf").replace("/etc/ssl/videos.example.pem", &certificate);
+    // The nginx of Debian 12 is older than the directive `http2`.
+    let listen = format!("listen {} ssl http2;", TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap());
+    let site = site.replace("/etc/ssl/videos.example.key", &key).replace("listen 443 ssl http2;", &listen);
+    fs::write(at("site"), site).unwrap();
+    let config = format!("pid {};\nevents {{}}\nhttp {{ access_log off; include {}; }}\n", at("pid"), at("site"));
+    fs::write(at("config"), config).unwrap();
+    let nginx = if Path::new("/usr/sbin/nginx").is_file() { "/usr/sbin/nginx" } else { "nginx" };
+    let (good, said) = run(nginx, &["-t", "-e", &at("log"), "-p", &at(""), "-c", &at("config")]);
+    assert!(good, "{said}");
+}
+
+#[test]
+fn the_scripts_are_whole_and_the_image_has_what_they_make() {
+    for script in ["dist.sh", "two-nodes/start.sh"] {
+        let (good, said) =
+            run("bash", &["-n", Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(script).to_str().unwrap()]);
+        assert!(good, "{said}");
+    }
+    assert!(deploy("dist.sh").contains("dist/vidgate"));
+    let image = deploy("Dockerfile");
+    assert!(image.contains("FROM scratch\n") && image.contains("COPY vidgate /vidgate\n"), "{image}");
+}
