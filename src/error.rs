@@ -40,6 +40,8 @@ pub enum ErrorKind {
     LengthRequired,
     /// The body is longer than we read (RFC 9110 section 15.5.14).
     PayloadTooLarge,
+    /// What is there stands in the way, and no condition of the request says so (RFC 9110 section 15.5.10).
+    Conflict,
     /// `If-Match` or `If-Unmodified-Since` does not hold (RFC 9110 section 13.1).
     PreconditionFailed,
     /// The request target is longer than we read.
@@ -87,6 +89,7 @@ impl ErrorKind {
             Self::NotFound => (404, "not_found", Client, "there is nothing here"),
             Self::MethodNotAllowed => (405, "method_not_allowed", Client, "this method is not for this address"),
             Self::RequestTimeout => (408, "bad_request", Client, "the request head was not complete in time"),
+            Self::Conflict => (409, "conflict", Client, "what is there already stands in the way"),
             Self::PreconditionFailed => (412, "precondition_failed", Client, "a precondition of the request does not hold"),
             Self::LengthRequired => (411, "bad_request", Client, "this address needs a Content-Length"),
             Self::PayloadTooLarge => (413, "payload_too_large", Client, "the body is too long"),

@@ -13,11 +13,15 @@ use crate::error::{Error, ErrorKind};
 /// The longest key, in bytes of its UTF-8 (the limit of S3: AWS, "Naming Amazon S3 objects").
 pub const KEY_LEN_MAX: usize = 1024;
 
+/// The first segment of names that are not objects: what this program keeps beside them is there.
+pub const RESERVED: &str = ".vidgate";
+
 /// What stays as it is in a path segment: the unreserved characters of RFC 3986 section 2.3.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The name of an object. One that exists is legal: valid UTF-8 of 1 to 1024 bytes, with no empty, `.` or `..` segment and no
-/// control character, so it names the same thing as a path of a URL, as an S3 key and as a file below a directory.
+/// control character, so it names the same thing as a path of a URL, as an S3 key and as a file below a directory. What lies
+/// below [`RESERVED`] is none.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
 
@@ -36,6 +40,9 @@ impl ObjectKey {
         }
         if key.chars().any(char::is_control) {
             return bad("the key has a control character");
+        }
+        if key.split('/').next() == Some(RESERVED) {
+            return bad("the key is one of those that are kept for the server itself");
         }
         for segment in key.split('/') {
             match segment {
@@ -232,6 +239,8 @@ mod tests {
         check("a%252Fb", Some("a%2Fb"));
         check("...", Some("..."));
         check(".hidden", Some(".hidden"));
+        check(".vidgate2", Some(".vidgate2"));
+        check("a/.vidgate", Some("a/.vidgate"));
         check(&"x".repeat(1024), Some(&"x".repeat(1024)));
         check(&"%78".repeat(1024), Some(&"x".repeat(1024)));
 
@@ -241,6 +250,9 @@ mod tests {
         check("../x", None);
         check("a/../x", None);
         check("a/..", None);
+        check(".vidgate", None);
+        check(".vidgate/x", None);
+        check("%2Evidgate%2Fx", None);
         check("%2e%2e/x", None);
         check("a%2F..%2Fx", None);
         check("a/%2E", None);

@@ -1,10 +1,11 @@
 //! A directory of files as a store.
 //!
-//! In scope: the contract of [`Store`] on top of a file system. Not in scope: staying below the root (`beneath`), and the order
-//! of a listing (`listing`).
+//! In scope: the contract of [`Store`] on top of a file system. Not in scope: staying below the root (`beneath`), the order of a
+//! listing (`listing`), and writing (`upload`).
 
 mod beneath;
 mod listing;
+mod upload;
 
 use std::fmt::Debug;
 use std::io;
@@ -20,7 +21,7 @@ use rustix::io::{pread, retry_on_intr};
 pub use beneath::Resolution;
 use beneath::Root;
 
-use super::{ListEntry, ListPage, ListQuery, Locality, Span, Store};
+use super::{ListEntry, ListPage, ListQuery, Locality, Sink, Span, Store, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 
@@ -33,6 +34,9 @@ use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 /// Entries whose name starts with a dot are not listed, nor is anything below a directory of such a name; they can be read by
 /// their key. A symbolic link to a file inside the root is an object like any other; symbolic links to directories can be read
 /// through, but are not listed, because they may form a circle. With [`Resolution::Walk`] no symbolic link exists.
+///
+/// What is being uploaded lies in a directory of its own below the root, [`RESERVED`](crate::object::RESERVED), and is renamed when
+/// it is complete; so the whole root must be one file system where it is written to. Media types are not stored.
 #[derive(Debug)]
 pub struct Directory {
     root: Root,
@@ -123,6 +127,18 @@ impl Store for Directory {
     /// Listing it would read all names of its first folder.
     fn ready(&self) -> Result<(), Error> {
         if self.root.is_gone() { Err(gone()) } else { Ok(()) }
+    }
+
+    fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        Ok(Box::new(upload::FileSink::begin(self, upload)?))
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        upload::delete(&self.root, key)
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        upload::sweep(&self.root)
     }
 
     /// The kernel keeps files in memory already, and a look at one is no dearer than a look into a cache.

@@ -9,6 +9,7 @@ pub mod credentials;
 mod directory;
 mod meta;
 mod s3;
+mod write;
 
 use std::ops::Range;
 use std::time::{Duration, SystemTime};
@@ -18,6 +19,7 @@ pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
 pub use meta::{MetaConfig, Metadata, RedisUrl};
 pub use s3::{Addressing, BucketLook, Limits, S3, S3Config};
+pub use write::{Condition, Sink, Upload};
 
 use crate::error::Error;
 use crate::object::{ETag, KEY_LEN_MAX, ObjectId, ObjectKey, ObjectMeta};
@@ -70,6 +72,35 @@ pub trait Store: Send + Sync + 'static {
     /// As rule 6 says.
     fn ready(&self) -> Result<(), Error> {
         self.list(&ListQuery { limit: 1, ..ListQuery::default() }).map(drop)
+    }
+
+    /// Begins to write an object. See [`Sink`] for what is promised of it.
+    ///
+    /// # Errors
+    /// [`NotConfigured`](crate::ErrorKind::NotConfigured) where this store is only read, as one that says nothing is;
+    /// [`PreconditionFailed`](crate::ErrorKind::PreconditionFailed) where the condition does not hold already;
+    /// [`Conflict`](crate::ErrorKind::Conflict) where the store cannot have such a key; and as rule 6 says.
+    fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        let _ = upload;
+        Err(write::read_only())
+    }
+
+    /// Removes an object, where there is one.
+    ///
+    /// # Errors
+    /// [`NotConfigured`](crate::ErrorKind::NotConfigured) where this store is only read, as one that says nothing is; and as
+    /// rule 6 says.
+    fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        let _ = key;
+        Err(write::read_only())
+    }
+
+    /// Removes what uploads left behind that ended without anybody to end them. Called from time to time; it may do nothing.
+    ///
+    /// # Errors
+    /// As rule 6 says.
+    fn sweep(&self) -> Result<(), Error> {
+        Ok(())
     }
 
     /// Whether it is worth keeping what was read. [`Locality::Far`] where a store says nothing.

@@ -1,7 +1,7 @@
 //! A bucket of S3, or of a server that speaks its protocol, as a store.
 //!
 //! In scope: the contract of [`Store`] on top of signed requests. Not in scope: where the bucket is and who asks (`config`), how
-//! a request is sent (`wire`), and what a reply may look like (`reply`, `span`, `listing`).
+//! a request is sent (`wire`), what a reply may look like (`reply`, `span`, `listing`), and writing (`upload`, `multipart`).
 //!
 //! ```text
 //! key ──► presign (rusty-s3) ──► wire::send (ureq) ──► reply::check_* ──► ObjectMeta | BodySpan | ListPage
@@ -10,8 +10,10 @@
 mod checkup;
 mod config;
 mod listing;
+mod multipart;
 mod reply;
 mod span;
+mod upload;
 mod wire;
 
 use std::ops::Range;
@@ -26,11 +28,13 @@ pub use checkup::BucketLook;
 pub use config::{Addressing, S3Config};
 pub use wire::Limits;
 
+use self::multipart::Orphans;
 use self::reply::Request;
 use self::span::BodySpan;
-use self::wire::Wire;
+use self::upload::PartSink;
+use self::wire::{Sending, Wire};
 use super::credentials::Provider;
-use super::{ListPage, ListQuery, Presigned, Span, Store};
+use super::{ListPage, ListQuery, Presigned, Sink, Span, Store, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 
@@ -49,6 +53,8 @@ pub struct S3 {
     credentials: Provider,
     /// When this was built; the beginning of the clock of `proof_ms`.
     built: Instant,
+    /// Multipart uploads that ended and could not be aborted yet.
+    orphans: Orphans,
     /// When the bucket was last known to exist, in milliseconds since `built`, plus one; 0 for never.
     proof_ms: AtomicU64,
 }
@@ -71,7 +77,7 @@ impl S3 {
         let bucket = config.bucket()?;
         let credentials = Provider::new(config.credentials);
         let wire = Wire::new(limits);
-        Ok(Self { wire, bucket, credentials, built: Instant::now(), proof_ms: AtomicU64::new(0) })
+        Ok(Self { wire, bucket, credentials, orphans: Orphans::default(), built: Instant::now(), proof_ms: AtomicU64::new(0) })
     }
 
     /// The URL of an object, without a signature.
@@ -92,7 +98,19 @@ impl S3 {
         fields: &[(&str, &str)],
         sign: impl Fn(&Credentials) -> String,
     ) -> Result<Response<Body>, Error> {
-        let send = |credentials: &Credentials| self.wire.send(request, &sign(credentials), fields);
+        self.ask_by(&self.wire, request, fields, Sending::Nothing, sign)
+    }
+
+    /// The same by these connections, with what is to be sent.
+    fn ask_by(
+        &self,
+        wire: &Wire,
+        request: &Request,
+        fields: &[(&str, &str)],
+        sending: Sending<'_>,
+        sign: impl Fn(&Credentials) -> String,
+    ) -> Result<Response<Body>, Error> {
+        let send = |credentials: &Credentials| wire.send(request, &sign(credentials), fields, sending);
         let lease = self.credentials.current()?;
         let response = send(lease.credentials())?;
         if !self.credentials.is_renewable() || !reply::may_doubt(response.status()) {
@@ -223,6 +241,28 @@ impl Store for S3 {
             return Ok(());
         }
         Err(reply::refuse(&request, head.status, &head.headers, &body))
+    }
+
+    fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        Ok(Box::new(PartSink::begin(self, upload)?))
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        let request = Request::new("DELETE", "the object", key.as_str());
+        let sign = |credentials: &Credentials| Self::presign(&self.bucket.delete_object(Some(credentials), key.as_str()));
+        let response = self.ask(&request, &[], sign)?;
+        match response.status().as_u16() {
+            200 | 204 => Ok(()),
+            _ => match self.wire.refuse(&request, response) {
+                // Some stores say so; and there is nothing of a name that the store cannot have.
+                error if error.kind() == ErrorKind::NotFound => self.check_bucket(),
+                error => Err(error),
+            },
+        }
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        self.orphans.abort(self)
     }
 
     fn identity(&self) -> String {

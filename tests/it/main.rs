@@ -29,6 +29,7 @@ mod resume;
 mod store_contract;
 mod store_directory;
 mod store_s3;
+mod store_s3_writes;
 mod streaming;
 mod tidy;
 mod tiny_http_facts;

@@ -1,6 +1,9 @@
 //! The contract of `Store`, proven on every store.
 //!
-//! Each function below is one rule, and runs on a directory, resolved either way, and on S3 (MinIO).
+//! Each function below is one rule, and runs on a directory, resolved either way, and on S3 (MinIO). Those of writing lie in
+//! `writing`.
+
+mod writing;
 
 use std::fs;
 use std::ops::Range;
@@ -14,6 +17,7 @@ use vidgate::{Error, ErrorKind};
 
 use crate::support::minio::{TestBucket, minio};
 use crate::support::pattern;
+use writing::*;
 
 /// A store, and the means to change what is in it.
 trait Fixture: Sync {
@@ -21,6 +25,8 @@ trait Fixture: Sync {
     /// Puts an object, or a new version in the place of the old.
     fn put(&self, key: &str, bytes: &[u8]);
     fn delete(&self, key: &str);
+    /// What lies in the store of uploads of this key that are not complete.
+    fn leftovers(&self, key: &str) -> Vec<String>;
     /// Whether an object can be replaced while a span of it is open and not read.
     fn lets_writers_in(&self) -> bool;
 }
@@ -57,6 +63,11 @@ impl Fixture for OnDirectory {
         fs::remove_file(self.dir.path().join(key)).unwrap();
     }
 
+    fn leftovers(&self, _: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.dir.path().join(".vidgate")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+
     fn lets_writers_in(&self) -> bool {
         true
     }
@@ -85,6 +96,10 @@ impl Fixture for OnMinio {
 
     fn delete(&self, key: &str) {
         self.bucket.delete(key);
+    }
+
+    fn leftovers(&self, key: &str) -> Vec<String> {
+        self.bucket.multipart_uploads(key)
     }
 
     // MinIO holds a lock on an object for as long as a reply with its bytes is under way: PUT and DELETE wait for it.
@@ -133,6 +148,13 @@ contract!(
     a_listing_says_what_head_says,
     keys_that_none_can_spell_are_left_out,
     many_threads_read_at_once,
+    what_is_written_is_read,
+    what_is_written_cannot_be_seen_before_its_end,
+    a_dropped_upload_leaves_nothing,
+    conditions_are_checked_when_it_begins,
+    conditions_are_checked_when_it_ends,
+    of_many_that_write_a_new_object_one_does,
+    what_is_deleted_is_gone,
 );
 
 fn key(key: &str) -> ObjectKey {

@@ -407,3 +407,45 @@ fn files_that_come_and_go_do_not_break_a_listing() {
         assert!(churn.join().unwrap() > 0);
     });
 }
+
+#[test]
+fn what_stands_in_the_way_of_an_upload_is_a_conflict() {
+    use vidgate::store::{Condition, Upload};
+
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir_all(dir.path().join("folder/sub")).unwrap();
+    fs::write(dir.path().join("file"), b"film").unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    symlink(outside.path(), dir.path().join("out")).unwrap();
+    symlink("folder", dir.path().join("in")).unwrap();
+    symlink("nowhere", dir.path().join("dangling")).unwrap();
+    for resolution in [Resolution::Kernel, Resolution::Walk] {
+        let store = Directory::open_with(dir.path(), resolution).unwrap();
+        let write = |name: &str| {
+            let upload = Upload { key: key(name), content_type: None, size_max: 4, condition: Condition::None };
+            let mut sink = store.begin(&upload)?;
+            sink.write(b"film")?;
+            sink.finish()
+        };
+        let check = |name: &str, want: Option<ErrorKind>| {
+            assert_eq!(write(name).err().map(|error| error.kind()), want, "{name} by {resolution:?}");
+        };
+        check("folder", Some(ErrorKind::Conflict));
+        check("folder/sub", Some(ErrorKind::Conflict));
+        check("file/x", Some(ErrorKind::Conflict));
+        check("file/x/y", Some(ErrorKind::Conflict));
+        check("dangling/x", Some(ErrorKind::Conflict));
+        check(&"x".repeat(256), Some(ErrorKind::BadKey));
+        check("folder/new/a/b", None);
+        check("file", None);
+        // A link is replaced, and not followed; out of the root none is.
+        check("dangling", None);
+        assert!(!dir.path().join("dangling").is_symlink());
+        fs::remove_file(dir.path().join("dangling")).unwrap();
+        symlink("nowhere", dir.path().join("dangling")).unwrap();
+        assert!(write("out/x").is_err());
+        assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0);
+        assert_eq!(write("in/x").is_ok(), resolution == Resolution::Kernel);
+        assert_eq!(fs::read_dir(dir.path().join(".vidgate")).unwrap().count(), 0);
+    }
+}

@@ -4,6 +4,7 @@ mod bytes;
 mod crc32fast;
 mod httparse;
 mod httpdate;
+mod md_5;
 mod num_cpus;
 mod percent_encoding;
 mod polling;

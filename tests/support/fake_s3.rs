@@ -158,5 +158,6 @@ fn read_request(stream: &mut TcpStream) -> Option<(String, String)> {
     let field = head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length:").map(str::to_owned));
     let mut body = vec![0; field.map_or(Some(0), |len| len.trim().parse().ok())?];
     stream.read_exact(&mut body).ok()?;
-    Some((head, String::from_utf8(body).ok()?))
+    // Parts of films are no text, and nobody looks at them.
+    Some((head, String::from_utf8_lossy(&body).into_owned()))
 }

@@ -158,6 +158,29 @@ impl TestBucket {
         self.put_with(key, bytes, &[("content-type", "application/octet-stream")]);
     }
 
+    /// The ids of the multipart uploads of this key that are neither completed nor aborted. MinIO lists them for a whole key only.
+    pub(crate) fn multipart_uploads(&self, key: &str) -> Vec<String> {
+        let (url, credentials) = (self.bucket.base_url().clone(), &self.credentials);
+        let query = [("prefix", key), ("uploads", "")];
+        let signed = rusty_s3::signing::sign(
+            &jiff::Timestamp::now(),
+            rusty_s3::Method::Get,
+            url,
+            credentials.key(),
+            credentials.secret(),
+            None,
+            REGION,
+            LIFETIME.as_secs(),
+            query.into_iter(),
+            std::iter::empty(),
+        );
+        let mut response = self.minio.agent.get(String::from(signed)).call().expect("ListMultipartUploads");
+        let text = response.body_mut().read_to_string().expect("text");
+        assert!(text.contains("<ListMultipartUploadsResult"), "{text}");
+        let ids = text.split("<UploadId>").skip(1).filter_map(|rest| rest.split_once('<'));
+        ids.map(|(id, _)| id.to_owned()).collect()
+    }
+
     /// Deletes an object.
     pub(crate) fn delete(&self, key: &str) {
         let url = sign(&self.bucket.delete_object(Some(&self.credentials), key));

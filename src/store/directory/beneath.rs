@@ -12,7 +12,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, Stat, fstat, fsync, mkdirat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::{Error, ErrorKind};
@@ -93,6 +93,52 @@ impl Root {
         open_folder(self.fd.as_fd(), OsStr::new("."))
     }
 
+    /// Opens a directory right below the root, and makes it where there is none; nobody else may look into it then.
+    pub(super) fn make_private(&self, name: &str) -> Result<OwnedFd, Errno> {
+        match mkdirat(&self.fd, name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => open_folder(self.fd.as_fd(), OsStr::new(name)),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Opens a directory right below the root, where there is one.
+    pub(super) fn open_private(&self, name: &str) -> Result<OwnedFd, Errno> {
+        open_folder(self.fd.as_fd(), OsStr::new(name))
+    }
+
+    /// Opens the directory that a path lies in, and gives it with the last segment of the path. Where directories on the way
+    /// there are not there, they are made, if they may be.
+    pub(super) fn open_parent<'p>(&self, path: &'p str, missing: Missing) -> Result<(OwnedFd, &'p str), Errno> {
+        let mut at = retry_on_intr(|| openat(&self.fd, ".", STEP, Mode::empty()))?;
+        let mut start = 0;
+        while let Some(len) = path[start..].find('/') {
+            let (so_far, segment) = (&path[..start + len], &path[start..start + len]);
+            let next = match self.step(&at, so_far, segment) {
+                Err(Errno::NOENT) if missing == Missing::Make => {
+                    match mkdirat(&at, segment, Mode::from_raw_mode(0o777)) {
+                        Ok(()) => sync_folder(at.as_fd())?,
+                        // Somebody else was quicker.
+                        Err(Errno::EXIST) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                    self.step(&at, so_far, segment)?
+                }
+                next => next?,
+            };
+            at = next;
+            start += len + 1;
+        }
+        Ok((at, &path[start..]))
+    }
+
+    /// Goes one directory further: `so_far` is the path from the root, `segment` its end, which lies in `at`.
+    fn step(&self, at: &OwnedFd, so_far: &str, segment: &str) -> Result<OwnedFd, Errno> {
+        match self.resolution {
+            Resolution::Kernel => open_by_kernel(self.fd.as_fd(), so_far, STEP),
+            Resolution::Walk => retry_on_intr(|| openat(at, segment, STEP | OFlags::NOFOLLOW, Mode::empty())),
+        }
+    }
+
     fn open_regular(&self, path: &str, flags: OFlags) -> Result<(OwnedFd, Stat), Errno> {
         let fd = match self.resolution {
             Resolution::Kernel => open_by_kernel(self.fd.as_fd(), path, flags),
@@ -106,6 +152,29 @@ impl Root {
 /// Opens a directory inside another one to read its entries; a symbolic link is not followed, so this stays inside.
 pub(super) fn open_folder(parent: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errno> {
     retry_on_intr(|| openat(parent, name.as_bytes(), FOLDER, Mode::empty()))
+}
+
+/// What becomes of directories that are not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// They are made.
+    Make,
+    /// They are an error.
+    Fail,
+}
+
+/// Lets the names in a directory outlast a power cut. Where it may not be read it cannot be told to, which is no reason to refuse
+/// what is in it.
+pub(super) fn sync_folder(folder: BorrowedFd<'_>) -> Result<(), Errno> {
+    match open_folder(folder, OsStr::new(".")) {
+        // Some file systems cannot do this of directories, and say so.
+        Ok(folder) => match fsync(folder) {
+            Err(Errno::INVAL | Errno::NOTSUP) => Ok(()),
+            done => done,
+        },
+        Err(Errno::ACCESS) => Ok(()),
+        Err(errno) => Err(errno),
+    }
 }
 
 /// Whether this means that there is nothing of that name, as far as a client is concerned: `XDEV` is the kernel's answer to a

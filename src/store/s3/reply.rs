@@ -11,6 +11,7 @@ use ureq::http::{HeaderMap, StatusCode};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 use crate::store::credentials::Doubt;
+use crate::store::write::Pin;
 
 /// How much of what the store says in its own words is repeated, in characters.
 const QUOTE_LEN_MAX: usize = 200;
@@ -36,7 +37,7 @@ impl Request {
         Self { method, what, name: name.to_owned() }
     }
 
-    /// HEAD, GET, or LIST for a GET of the bucket.
+    /// The HTTP method, or LIST for a GET of the bucket.
     pub(super) fn method(&self) -> &'static str {
         self.method
     }
@@ -86,6 +87,43 @@ pub(super) fn check_span(request: &Request, fields: &HeaderMap, id: &ObjectId, r
         return Err(request.nonsense(&format!("the length {:?} for {range:?}", quote(length.as_bytes()))));
     }
     Ok(())
+}
+
+/// Checks the fields of a reply 200 to what was put: its version.
+pub(super) fn check_put(request: &Request, fields: &HeaderMap) -> Result<ETag, Error> {
+    ETag::from_store(single(request, fields, "etag")?)
+}
+
+/// The error for a refusal of what was to be written. A store is asked to write on a condition in a request of its own, so what it
+/// says of that is said to the client.
+pub(super) fn refuse_write(request: &Request, status: StatusCode, fields: &HeaderMap, body: &[u8], pin: &Pin) -> Error {
+    let error = refuse(request, status, fields, body);
+    let kind = match (error.kind(), status.as_u16(), pin) {
+        // 409 where somebody else writes the same key (AWS, "Conditional writes").
+        (ErrorKind::Changed, 412, _) | (_, 409, Pin::Nothing | Pin::Version(_)) => ErrorKind::PreconditionFailed,
+        // The object whose version was to be replaced is gone.
+        (ErrorKind::NotFound, 404, Pin::Version(_)) if code_of(fields, body).as_deref() != Some("NoSuchUpload") => {
+            ErrorKind::PreconditionFailed
+        }
+        (ErrorKind::NotFound, 404, _) => ErrorKind::UpstreamUnavailable,
+        // Names that the store cannot have.
+        (ErrorKind::NotFound, _, _) => ErrorKind::BadKey,
+        (kind, ..) => kind,
+    };
+    Error::new(kind, error.to_string())
+}
+
+/// The error in a reply 200 that is one all the same: the store began to answer before it knew (AWS, `CompleteMultipartUpload`).
+pub(super) fn error_in_good_reply(request: &Request, body: &[u8], pin: &Pin) -> Option<Error> {
+    let code = element(body, "Code")?;
+    let status = match code.as_str() {
+        "PreconditionFailed" => StatusCode::PRECONDITION_FAILED,
+        "ConditionalRequestConflict" => StatusCode::CONFLICT,
+        "NoSuchUpload" | "NoSuchKey" => StatusCode::NOT_FOUND,
+        "SlowDown" | "ServiceUnavailable" => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Some(refuse_write(request, status, &HeaderMap::new(), body, pin))
 }
 
 /// Whether a reply of this status may be about the credentials. S3 answers 400 where a token has expired.

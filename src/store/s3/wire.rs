@@ -31,6 +31,19 @@ const INPUT_LEN: usize = 64 * 1024;
 /// a session token. ureq's default of 128 KiB would be kept by each idle connection for nothing.
 const OUTPUT_LEN: usize = 16 * 1024;
 
+/// The same where parts of objects go. Each upload has a connection of its own, for as long as it lasts.
+const OUTPUT_LEN_UPLOAD: usize = 128 * 1024;
+
+/// How slow a store may be that takes a part, in bytes a second, before it counts as one that hangs.
+const PART_RATE_MIN: u64 = 64 * 1024;
+
+/// How long a store may take to answer once it has what was put. MinIO waits up to 30 seconds for whoever reads the object that is
+/// replaced (vendor-notes/rusty-s3.md).
+const STORED_MAX: Duration = Duration::from_mins(1);
+
+/// How long a store may take to put the parts of an object together: minutes for the largest (AWS, `CompleteMultipartUpload`).
+const COMPLETE_MAX: Duration = Duration::from_mins(10);
+
 /// How much of an error's body is read, in bytes. S3's own are below 1 KiB.
 const ERROR_LEN_MAX: u64 = 4 * 1024;
 
@@ -58,10 +71,31 @@ impl Default for Limits {
 /// The connections to the store.
 pub(super) struct Wire {
     agent: Agent,
+    limits: Limits,
+}
+
+/// What is sent, and how often.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sending<'b> {
+    /// No body, by the method of the request.
+    Nothing,
+    /// A part of an object.
+    Part(&'b [u8]),
+    /// A short body that must not be sent twice, for each time has its own effect. The answer may take long.
+    Once(&'b [u8]),
 }
 
 impl Wire {
     pub(super) fn new(limits: Limits) -> Self {
+        Self::with_output(limits, OUTPUT_LEN)
+    }
+
+    /// Connections of one upload, which nobody used before: none of them was closed by the store meanwhile.
+    pub(super) fn for_upload(&self) -> Self {
+        Self::with_output(self.limits, OUTPUT_LEN_UPLOAD)
+    }
+
+    fn with_output(limits: Limits, output_len: usize) -> Self {
         let config = Agent::config_builder()
             // Statuses are judged in `reply`, redirects included: one to another bucket or region must not be followed.
             .http_status_as_error(false)
@@ -79,21 +113,50 @@ impl Wire {
             .timeout_per_read(Some(limits.read))
             .max_response_header_size(HEAD_LEN_MAX)
             .input_buffer_size(INPUT_LEN)
-            .output_buffer_size(OUTPUT_LEN)
+            .output_buffer_size(output_len)
             .max_idle_connections(IDLE_MAX)
             .max_idle_connections_per_host(IDLE_MAX)
             .max_idle_age(IDLE_AGE_MAX)
             .build();
-        Self { agent: config.new_agent() }
+        Self { agent: config.new_agent(), limits }
     }
 
-    /// Sends a request, HEAD or GET as it says.
-    pub(super) fn send(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Body>, Error> {
-        let prepared = || match request.method() {
+    /// Sends a request by the method that it says, with what is to be sent.
+    pub(super) fn send(
+        &self,
+        request: &Request,
+        url: &str,
+        fields: &[(&str, &str)],
+        sending: Sending<'_>,
+    ) -> Result<Response<Body>, Error> {
+        let bare = || match request.method() {
             "HEAD" => self.agent.head(url),
+            "DELETE" => self.agent.delete(url),
             _ => self.agent.get(url),
         };
-        send(request, || fields.iter().fold(prepared(), |get, (name, value)| get.header(*name, *value)).call())
+        let with_body = || match request.method() {
+            "POST" => self.agent.post(url),
+            _ => self.agent.put(url),
+        };
+        match sending {
+            Sending::Nothing => {
+                send(request, || fields.iter().fold(bare(), |get, (name, value)| get.header(*name, *value)).call())
+            }
+            Sending::Part(bytes) => {
+                let limit = self.limits.head + Duration::from_secs(bytes.len() as u64 / PART_RATE_MIN);
+                send(request, || {
+                    let config = with_body().config().timeout_send_body(Some(limit));
+                    let put = config.timeout_recv_response(Some(STORED_MAX)).timeout_per_read(Some(STORED_MAX)).build();
+                    fields.iter().fold(put, |put, (name, value)| put.header(*name, *value)).send(bytes)
+                })
+            }
+            Sending::Once(bytes) => {
+                let config = with_body().config().timeout_send_body(Some(self.limits.head));
+                let post = config.timeout_recv_response(Some(COMPLETE_MAX)).timeout_per_read(Some(COMPLETE_MAX)).build();
+                let post = fields.iter().fold(post, |post, (name, value)| post.header(*name, *value));
+                post.send(bytes).map_err(|error| fail(request, error))
+            }
+        }
     }
 
     /// Reads a reply that is no good to its end, or as much as is worth it, for what the store says of it.
