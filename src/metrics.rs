@@ -42,10 +42,14 @@ pub(crate) enum Op {
     List,
     /// Whether it can be asked at all.
     Ready,
+    /// An object is written.
+    Put,
+    /// An object is removed.
+    Delete,
 }
 
 impl Op {
-    const NAMES: [&str; 4] = ["head", "get", "list", "ready"];
+    const NAMES: [&str; 6] = ["head", "get", "list", "ready", "put", "delete"];
 }
 
 /// How a store answered, as a label: the status that S3 would have for it, whatever store it is.

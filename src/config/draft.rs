@@ -73,6 +73,7 @@ impl Draft {
             url_ttl: Duration::ZERO,
             playback_keys: None,
             admin_token: None,
+            upload_max: 0,
             cors: CorsOrigins::List(Vec::new()),
             log_level: LevelFilter::Off,
             log_format,

@@ -105,6 +105,8 @@ pub struct Config {
     pub playback_keys: Option<KeyRing>,
     /// The operator's token, which opens everything; `None` where nobody has that right.
     pub admin_token: Option<AdminToken>,
+    /// The longest object that may be uploaded, in bytes.
+    pub upload_max: u64,
     /// Which sites' pages may read the answers.
     pub cors: CorsOrigins,
     /// How much of our own is logged.

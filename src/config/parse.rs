@@ -39,6 +39,8 @@ const RATE_MIN: u64 = 4 * 1024;
 const CACHE_RAM_MIN: u64 = 1 << 20;
 /// Less disk than this would hold a few seconds of one film.
 const CACHE_DISK_MIN: u64 = 16 << 20;
+/// The longest object of S3 (AWS, "Amazon S3 multipart upload limits").
+const UPLOAD_MAX: u64 = 5 << 40;
 
 /// An IP address, bare or in the brackets of a URL, or a host name. The brackets are taken off.
 pub(super) fn host(text: &str) -> Parsed<String> {
@@ -319,6 +321,12 @@ pub(super) fn cache_disk(text: &str) -> Parsed<u64> {
 /// Bytes, 0 included.
 pub(super) fn burst(text: &str) -> Parsed<u64> {
     size(text).ok_or_else(|| "a size in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// The longest object that may be uploaded: up to the longest that S3 can have.
+pub(super) fn upload_max(text: &str) -> Parsed<u64> {
+    let len = size(text).filter(|len| (1..=UPLOAD_MAX).contains(len));
+    len.ok_or_else(|| "a size of 1 to 5120GiB, in bytes or with KiB, MiB or GiB".to_owned())
 }
 
 /// A comma list of networks; an address is the network of itself.

@@ -618,6 +618,16 @@ pub const SETTINGS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        variables: &["VIDGATE_MAX_UPLOAD"],
+        flag: "max-upload",
+        preset: Preset::Text("16GiB"),
+        value_name: "SIZE",
+        help: "The longest object that may be uploaded",
+        heading: LIMITS,
+        read: |draft, text| parse::upload_max(text).map(|len| draft.config.upload_max = len),
+        ..ROW
+    },
+    Setting {
         variables: &["VIDGATE_CORS_ORIGINS"],
         flag: "cors-origins",
         preset: Preset::Text("http://localhost:3000"),

@@ -14,10 +14,11 @@ pub enum CorsOrigins {
 }
 
 /// Fields of answers that a page may read besides the ones that every page may.
-const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Retry-After";
+const EXPOSED: &str =
+    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Location, Retry-After";
 /// Fields that a page may send besides the ones that every page may.
-const ALLOWED_FIELDS: &str =
-    "Authorization, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range";
+const ALLOWED_FIELDS: &str = "Authorization, Content-MD5, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, \
+     Repr-Digest, X-Amz-Checksum-Sha256";
 /// How long a browser may remember a preflight, in seconds: a day; browsers cut it to their own limit.
 const MAX_AGE_SECONDS: &str = "86400";
 

@@ -21,7 +21,7 @@ pub const TARGET_LEN_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 
 /// The fields that a handler reads; the others are not handed on. Lower case, in the order of their first use.
-pub const FIELDS_USED: [&str; 12] = [
+pub const FIELDS_USED: [&str; 16] = [
     "authorization",
     "range",
     "if-range",
@@ -34,6 +34,10 @@ pub const FIELDS_USED: [&str; 12] = [
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-request-id",
+    "content-type",
+    "content-md5",
+    "repr-digest",
+    "x-amz-checksum-sha256",
 ];
 
 /// The field in which a head that is handed on names its connection. Only the door writes it.

@@ -51,9 +51,11 @@ pub enum Route {
 }
 
 impl Route {
-    /// The methods of the route, as `Allow` lists them (RFC 9110 section 10.2.1).
-    pub const fn methods(&self) -> &'static str {
+    /// The methods of the route, as `Allow` lists them (RFC 9110 section 10.2.1); those that change the store where somebody may.
+    pub const fn methods(&self, may_change: bool) -> &'static str {
         match self {
+            Self::List if may_change => "GET, HEAD, POST, OPTIONS",
+            Self::Entry(_) if may_change => "GET, HEAD, PUT, DELETE, OPTIONS",
             Self::Tokens => "POST, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }

@@ -90,6 +90,19 @@ impl Access {
         if self.is_operator(request) { Ok(keys) } else { Err(ErrorKind::Unauthorized.into()) }
     }
 
+    /// Whether this request may change what is in the store: as the operator.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no operator, and so nothing to be changed by anybody; [`ErrorKind::Unauthorized`] for
+    /// all others.
+    pub(crate) fn change(&self, request: &Request) -> Result<(), Error> {
+        match &self.admin {
+            None => Err(ErrorKind::NotFound.into()),
+            Some(_) if self.is_operator(request) => Ok(()),
+            Some(_) => Err(ErrorKind::Unauthorized.into()),
+        }
+    }
+
     fn is_operator(&self, request: &Request) -> bool {
         self.admin.as_ref().zip(bearer(request)).is_some_and(|(admin, given)| admin.matches(given))
     }
@@ -246,6 +259,22 @@ mod tests {
                 // Where everything is open, a field that is not looked at lets nobody in.
                 assert_eq!(Pass::Open.audience(&request), Audience::Anybody);
             }
+        }
+    }
+
+    #[test]
+    fn the_operator_alone_changes_anything() {
+        let status = |access: &Access, authorization: Option<&str>| {
+            access.change(&request("/api/videos/a", authorization)).map_or_else(|error| error.kind().status(), |()| 200)
+        };
+        let everything = format!("Bearer {}", token(Scope::Prefix(String::new())));
+        for keys in [None, access().keys] {
+            let access = Access { keys, ..access() };
+            assert_eq!(status(&access, Some("Bearer the-operator")), 200);
+            for bad in [None, Some("Bearer the-operatoR"), Some("Basic the-operator"), Some(&*everything)] {
+                assert_eq!(status(&access, bad), 401, "{bad:?}");
+            }
+            assert_eq!(status(&Access { admin: None, ..access }, Some("Bearer the-operator")), 404);
         }
     }
 

@@ -5,13 +5,15 @@
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::http::head::{BodyFraming, Head, Seen};
 use crate::http::response::Persistence;
 use crate::metrics::Closed;
 use crate::serve::lot::Lot;
-use crate::serve::socket::{Received, Registered, has_room, has_unread, is_reset, receive, send, set_not_sent_max};
+use crate::serve::socket::{
+    Received, Registered, has_room, has_unread, is_reset, receive, send, set_not_sent_max, wait_readable,
+};
 
 /// How many bytes are read at once while a head is collected: more than most heads have. What comes behind a head is held until
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
@@ -44,6 +46,7 @@ pub(crate) struct Connection {
     http_11: bool,
     keep_alive: bool,
     body: BodyFraming,
+    expects_continue: bool,
     /// How many requests it has brought so far.
     requests: u32,
     /// How long the head of the request is that is not answered yet, as the lot counts it.
@@ -85,6 +88,7 @@ impl Connection {
             http_11: true,
             keep_alive: false,
             body: BodyFraming::None,
+            expects_continue: false,
             requests: 0,
             asked_len: 0,
             wanted_len: 0,
@@ -125,6 +129,7 @@ impl Connection {
         self.http_11 = facts.http_11;
         self.keep_alive = facts.keep_alive && self.requests < REQUESTS_MAX;
         self.body = if body_len > 0 { BodyFraming::None } else { facts.body };
+        self.expects_continue = facts.expects_continue;
         self.asked_len = head_len + body_len;
         self.lot.count_asked(self.asked_len);
     }
@@ -168,6 +173,43 @@ impl Connection {
     /// Reads what is there and forgets it.
     pub(crate) fn discard(&mut self, scratch: &mut [u8; READ_LEN]) -> std::io::Result<Received> {
         receive(&*self.socket, scratch)
+    }
+
+    /// How the body of the present request is framed, as far as nobody read it.
+    pub(crate) fn body_framing(&self) -> BodyFraming {
+        self.body
+    }
+
+    /// Whether the client still waits to be told that it may send the body. It is told once; and where some of the body came, it
+    /// did not wait.
+    pub(crate) fn take_expectation(&mut self) -> bool {
+        std::mem::take(&mut self.expects_continue) && self.body != BodyFraming::None && self.inbox.is_empty()
+    }
+
+    /// Takes bytes of the body: what came with the head, then what is there now.
+    pub(crate) fn receive_body(&mut self, buf: &mut [u8]) -> std::io::Result<Received> {
+        if self.inbox.is_empty() {
+            return receive(&*self.socket, buf);
+        }
+        let len = buf.len().min(self.inbox.len());
+        buf[..len].copy_from_slice(&self.inbox[..len]);
+        self.inbox = self.inbox[len..].to_vec();
+        Ok(Received::Bytes(len))
+    }
+
+    /// Waits for bytes of the body, at most so long. Whoever does anything else with a connection leaves waiting to the lot.
+    pub(crate) fn wait_for_body_bytes(&self, timeout: Duration) -> std::io::Result<()> {
+        wait_readable(&*self.socket, timeout)
+    }
+
+    /// These bytes came behind the body: they are the next request, or the start of it.
+    pub(crate) fn put_back(&mut self, bytes: &[u8]) {
+        self.inbox = bytes.to_vec();
+    }
+
+    /// The body was read to its end, so another request may follow.
+    pub(crate) fn end_body(&mut self) {
+        self.body = BodyFraming::None;
     }
 
     /// Sends what there is room for; see [`send`].
@@ -253,10 +295,12 @@ pub(crate) struct RequestFacts {
     http_11: bool,
     keep_alive: bool,
     body: BodyFraming,
+    expects_continue: bool,
 }
 
 impl From<&Head<'_>> for RequestFacts {
     fn from(head: &Head<'_>) -> Self {
-        Self { http_11: head.http_11, keep_alive: head.keep_alive, body: head.body }
+        let Head { http_11, keep_alive, body, expects_continue, .. } = *head;
+        Self { http_11, keep_alive, body, expects_continue }
     }
 }

@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::metrics::{Metrics, Op, UpstreamStatus};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 use crate::present;
-use crate::store::{ListPage, ListQuery, Locality, Presigned, Span, Store};
+use crate::store::{ListPage, ListQuery, Locality, Presigned, Sink, Span, Store, Upload};
 
 /// Another store, counted.
 pub(crate) struct Counted {
@@ -55,11 +55,52 @@ impl Store for Counted {
         self.count(Op::Ready, UpstreamStatus::Ok, <dyn Store>::ready)
     }
 
+    /// An upload counts once: when it cannot begin, or when it is finished, with the time that this takes.
+    fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        present::note_try();
+        let started = Instant::now();
+        match self.store.begin(upload) {
+            Ok(sink) => Ok(Box::new(CountedSink { sink, metrics: &self.metrics })),
+            Err(error) => {
+                self.metrics.count_upstream(Op::Put, error.kind().into(), started.elapsed());
+                Err(error)
+            }
+        }
+    }
+
+    fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        self.count(Op::Delete, UpstreamStatus::Ok, |store| store.delete(key))
+    }
+
+    fn sweep(&self) -> Result<(), Error> {
+        self.store.sweep()
+    }
+
     fn locality(&self) -> Locality {
         self.store.locality()
     }
 
     fn identity(&self) -> String {
         self.store.identity()
+    }
+}
+
+/// What is being written, counted when it is finished.
+struct CountedSink<'s> {
+    sink: Box<dyn Sink + 's>,
+    metrics: &'s Metrics,
+}
+
+impl Sink for CountedSink<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.sink.write(bytes)
+    }
+
+    fn finish(self: Box<Self>) -> Result<ObjectMeta, Error> {
+        let started = Instant::now();
+        let answer = self.sink.finish();
+        let status = answer.as_ref().map_or_else(|error| error.kind().into(), |_| UpstreamStatus::Ok);
+        self.metrics.count_upstream(Op::Put, status, started.elapsed());
+        answer
     }
 }

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
@@ -16,17 +17,21 @@ use crate::http::forwarded;
 use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
+use crate::http::upload;
 use crate::metrics::TEXT_TYPE;
 use crate::object::{ETag, ObjectKey, content_type_of};
 use crate::serve::access::{Access, Caller, Pass};
 use crate::serve::chunks::{Chunks, First, is_gone};
+use crate::serve::connection::Connection;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lanes::Request;
 use crate::serve::links::{LinkRequest, Links};
 use crate::serve::quota::{Permit, Quota};
 use crate::serve::readiness::Readiness;
 use crate::serve::source::{Looked, Source};
+use crate::serve::upload::Plan;
 use crate::sign::token::{self, Claims, Wanted};
+use crate::store::Condition;
 use crate::web;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
@@ -44,6 +49,8 @@ pub(crate) struct Handler {
     /// How long links and tokens are good where nobody says.
     pub(crate) url_ttl: Duration,
     pub(crate) readiness: Readiness,
+    /// The longest object that may be uploaded, in bytes.
+    pub(crate) upload_max: u64,
 }
 
 /// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
@@ -60,6 +67,8 @@ pub(crate) enum Outcome {
     Answer(Box<Answer>),
     /// Nothing before another request has fetched this.
     Join(Wait),
+    /// Nothing before its body was received, which takes its time.
+    Receive(Box<Plan>),
 }
 
 impl From<Response> for Outcome {
@@ -80,7 +89,7 @@ impl Handler {
     /// most.
     pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Outcome {
         match self.route(request, peer, landing, first_len) {
-            Ok(Outcome::Join(wait)) => Outcome::Join(wait),
+            Ok(outcome @ (Outcome::Join(_) | Outcome::Receive(_))) => outcome,
             Ok(Outcome::Answer(answer)) => Outcome::Answer(Box::new(self.complete(request, *answer))),
             Err(error) => Outcome::Answer(Box::new(self.refuse(request, &error))),
         }
@@ -93,6 +102,20 @@ impl Handler {
             log::warn!("{} {path:?}: {}", request.method, error.chain());
         }
         self.complete(request, Response::with_error(error).into())
+    }
+
+    /// Receives the body of an upload, and answers it. Blocks for as long as that takes.
+    pub(crate) fn receive(
+        &self,
+        request: &Request,
+        plan: Plan,
+        connection: &mut Connection,
+        is_stopping: &AtomicBool,
+    ) -> Answer {
+        match plan.run(&self.source, connection, self.upload_max, is_stopping) {
+            Ok(response) => self.complete(request, response.into()),
+            Err(error) => self.refuse(request, &error),
+        }
     }
 
     /// The connection, which is in the lot already, will be told what becomes of this; `false` where nobody fetches it any more.
@@ -124,7 +147,7 @@ impl Handler {
             return self.mint(request, caller.now).map(Outcome::from);
         }
         if request.method != "GET" && !is_head {
-            return refuse_method(&request.method, &route).map(Outcome::from);
+            return self.change(request, route, landing.as_ref());
         }
         Ok(match route {
             Route::Bytes(key) => {
@@ -160,13 +183,43 @@ impl Handler {
                 if redirect { link.redirect() } else { Response::with_json(200, &link.json()) }.into()
             }
             Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
-            Route::Tokens => return refuse_method(&request.method, &route).map(Outcome::from),
+            Route::Tokens => return Ok(refuse_method(&route, self.access.admin.is_some()).into()),
             Route::Library => page(&web::LIBRARY).into(),
             Route::Watch(_) => page(&web::PLAYER).into(),
             Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
             Route::Ready => self.ready()?.into(),
         })
+    }
+
+    /// What changes the store, or would.
+    fn change(&self, request: &Request, route: Route, landing: Option<&Landing>) -> Result<Outcome, Error> {
+        match (request.method.as_str(), route) {
+            ("PUT", Route::Entry(key)) => {
+                self.access.change(request)?;
+                Ok(Outcome::Receive(Box::new(Plan::object(key, request)?)))
+            }
+            ("POST", Route::List) => {
+                self.access.change(request)?;
+                Ok(Outcome::Receive(Box::new(Plan::form(request)?)))
+            }
+            ("DELETE", Route::Entry(key)) => {
+                self.access.change(request)?;
+                self.delete(request, &key, landing)
+            }
+            (_, route) => Ok(refuse_method(&route, self.access.admin.is_some()).into()),
+        }
+    }
+
+    fn delete(&self, request: &Request, key: &ObjectKey, landing: Option<&Landing>) -> Result<Outcome, Error> {
+        if upload::condition(&request.fields)? != Condition::None {
+            // No store could be made to keep it.
+            return Err(Error::new(ErrorKind::BadRequest, "DELETE has no conditions here"));
+        }
+        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };
+        let deleted = self.source.store.delete(key);
+        self.source.forget(key);
+        deleted.map(|()| Response::new(204).into())
     }
 
     /// The bytes of an object, or what the preconditions say instead.
@@ -298,23 +351,17 @@ impl Handler {
 }
 
 /// What OPTIONS says of every address: the methods that some route has. A preflight is not told what exists.
-const ANY_METHODS: &str = "GET, HEAD, POST, OPTIONS";
+const ANY_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
 
-/// A method that the route has not: 405; or 404 for uploads and deletes, which are as good as absent while no administrator is
-/// configured.
-fn refuse_method(method: &str, route: &Route) -> Result<Response, Error> {
-    match (method, route) {
-        ("PUT" | "DELETE", Route::Entry(_)) | ("POST", Route::List) => Err(ErrorKind::NotFound.into()),
-        _ => {
-            let mut response = Response::with_error(&ErrorKind::MethodNotAllowed.into());
-            response.field("Allow", route.methods());
-            Ok(response)
-        }
-    }
+/// A method that the route has not.
+fn refuse_method(route: &Route, may_change: bool) -> Response {
+    let mut response = Response::with_error(&ErrorKind::MethodNotAllowed.into());
+    response.field("Allow", route.methods(may_change));
+    response
 }
 
 /// One object in the JSON of the contract.
-fn entry(key: &ObjectKey, size: u64, content_type: &str, last_modified: SystemTime, etag: &ETag) -> Value {
+pub(crate) fn entry(key: &ObjectKey, size: u64, content_type: &str, last_modified: SystemTime, etag: &ETag) -> Value {
     json!({
         "key": key.as_str(),
         "size": size,

@@ -5,6 +5,7 @@
 
 mod access;
 mod alarms;
+mod body;
 mod budget;
 mod buffers;
 mod cached;
@@ -28,6 +29,7 @@ mod socket;
 mod source;
 mod stream;
 mod turns;
+mod upload;
 mod visit;
 mod vitals;
 mod work;

@@ -3,6 +3,7 @@
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use crate::serve::quota::Quota;
 use crate::serve::readiness::Readiness;
 use crate::serve::socket::Registered;
 use crate::serve::source::Source;
+use crate::serve::upload::Uploads;
 use crate::serve::visit::Visits;
 use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
@@ -38,6 +40,9 @@ const BACKLOG: i32 = 4096;
 const SEND_BUDGET_DEFAULT: usize = 64 * 1024 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: usize = 256;
+
+/// How often the store is swept of what uploads left behind.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Opens the store that a configuration names.
 ///
@@ -58,7 +63,10 @@ pub struct Server {
     signals: Arc<Signals>,
     pulse: Arc<Pulse>,
     listener: Arc<Listener>,
+    work: Arc<Work>,
     threads: Vec<JoinHandle<()>>,
+    /// Dropped, it ends the thread that sweeps.
+    _sweeps: Option<Sender<()>>,
 }
 
 impl Server {
@@ -108,6 +116,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.signals.stop.store(true, Ordering::Release);
+        self.work.uploads.stop();
         self.lot.wake_door();
         self.listener.unblock();
         for thread in self.threads.drain(..) {
@@ -192,12 +201,14 @@ impl Parts {
             links: Links::new(config.cloudfront.clone()),
             url_ttl: config.url_ttl,
             readiness: Readiness::default(),
+            upload_max: config.upload_max,
         };
         let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
         let pool = Pool::new(threads);
         let visits = Visits::new(metrics, config.trusted_proxies.clone());
         let metrics_apart = metrics_addr.is_some();
-        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace, visits, metrics_apart });
+        let uploads = Uploads::default();
+        let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace, visits, uploads, metrics_apart });
         let door = Door {
             poller,
             listener: Some(socket),
@@ -221,14 +232,36 @@ impl Parts {
         let (signals, pulse, listener) = (Arc::clone(&door.signals), Arc::clone(&door.pulse), Arc::new(listener));
         let dispatch = {
             let (listener, lot, pulse) = (Arc::clone(&listener), Arc::clone(&lot), Arc::clone(&pulse));
+            let work = Arc::clone(&work);
             move || dispatch(&listener, &lot, &work, &pulse)
         };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let builder = thread::Builder::new().name(format!("vidgate-{name}"));
             builder.spawn(run).map_err(failed("cannot start a thread"))
         };
+        let sweeps = if work.handler.access.admin.is_some() {
+            let (sender, receiver) = mpsc::channel();
+            let source = Arc::clone(&work.handler.source);
+            // It is not waited for: it may wait for the store, and ends by itself.
+            spawn("sweep", Box::new(move || sweep(&source, &receiver)))?;
+            Some(sender)
+        } else {
+            None
+        };
         let threads = vec![spawn("door", Box::new(move || door.run()))?, spawn("dispatch", Box::new(dispatch))?];
-        Ok(Server { addr, metrics_addr, lot, signals, pulse, listener, threads })
+        Ok(Server { addr, metrics_addr, lot, signals, pulse, listener, work, threads, _sweeps: sweeps })
+    }
+}
+
+/// Sweeps the store from time to time, until the sender is dropped.
+fn sweep(source: &Source, ends: &Receiver<()>) {
+    loop {
+        if let Err(error) = source.store.sweep() {
+            log::warn!("what uploads left behind could not be removed, and will be later: {}", error.chain());
+        }
+        if ends.recv_timeout(SWEEP_EVERY) != Err(RecvTimeoutError::Timeout) {
+            return;
+        }
     }
 }
 

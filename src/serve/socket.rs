@@ -7,6 +7,7 @@
 use std::io;
 use std::ops::Deref;
 use std::sync::Arc;
+use std::time::Duration;
 
 use polling::{AsRawSource, AsSource, Event, Poller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -116,6 +117,16 @@ pub(crate) fn receive(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Received>
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Received::Nothing),
             Err(error) => Err(error.into()),
         };
+    }
+}
+
+/// Waits until there is something to read, or the peer is gone, at most so long.
+pub(crate) fn wait_readable(socket: impl AsFd, timeout: Duration) -> io::Result<()> {
+    // A time of this length fits every system's type, and the fallback is no wait at all.
+    let timeout = Timespec::try_from(timeout).unwrap_or_default();
+    match poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&timeout)) {
+        Ok(_) | Err(Errno::INTR) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -3,12 +3,15 @@
 //! In scope: what follows each turn. Not in scope: the answer (`handler`), the sending (`stream`), the waiting (`lot`).
 
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::{Error, ErrorKind};
+use crate::http::head::BodyFraming;
 use crate::http::response::Persistence;
 use crate::http::route::{self, Route};
 use crate::metrics::{Census, Closed};
+use crate::serve::body;
 use crate::serve::connection::{Connection, Entrance};
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::handler::{Answer, Handler, Outcome};
@@ -17,6 +20,7 @@ use crate::serve::lot::Lot;
 use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
 use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream, Turn};
+use crate::serve::upload::{Plan, Uploads};
 use crate::serve::visit::{Visit, Visits};
 
 /// The bodies that are sent in one packet with their head, in bytes at most.
@@ -77,6 +81,7 @@ pub(crate) struct Work {
     /// How fast streams are sent; `None` as fast as they can be.
     pub(crate) pace: Option<Pace>,
     pub(crate) visits: Visits,
+    pub(crate) uploads: Uploads,
     /// Whether the metrics have an address of their own.
     pub(crate) metrics_apart: bool,
 }
@@ -88,7 +93,10 @@ impl Work {
         let since = Instant::now();
         let route = route::resolve(route::split(&request.target).0).ok();
         let visit = self.visits.begin(connection.peer.ip(), &request, route.as_ref(), since);
-        let lane = if route.is_some_and(|route| route.asks_store()) { Lane::FirstByte } else { Lane::Light };
+        // An upload asks the store on its own thread; here only its head is looked at.
+        let is_upload = matches!(request.method.as_str(), "PUT" | "POST");
+        let asks_store = route.is_some_and(|route| route.asks_store());
+        let lane = if asks_store && !is_upload { Lane::FirstByte } else { Lane::Light };
         self.submit_asked(Box::new(Asked { connection, visit, request, lane, since, landing: None, failures: 0 }));
     }
 
@@ -152,6 +160,45 @@ impl Work {
         match outcome {
             Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
             Outcome::Join(wait) => self.join_asked(asked, &wait),
+            Outcome::Receive(plan) => self.start_upload(asked, *plan),
+        }
+    }
+
+    /// The request gets a thread of its own, where there is one for it.
+    fn start_upload(self: &Arc<Self>, asked: Box<Asked>, plan: Plan) {
+        let place = match self.uploads.enter() {
+            Ok(place) => place,
+            Err(error) => {
+                let answer = self.handler.refuse(&asked.request, &error);
+                return self.send(*asked, answer, FIRST_QUANTUM_LEN);
+            }
+        };
+        let work = Arc::clone(self);
+        let run = move || {
+            work.receive(*asked, plan);
+            drop(place);
+        };
+        if let Err(error) = thread::Builder::new().name("vidgate-upload".into()).spawn(run) {
+            // What it was to do is dropped, and the connection with it.
+            log::error!("no thread can be started for an upload: {error}");
+        }
+    }
+
+    /// Receives an upload and answers it, on a thread of its own.
+    fn receive(self: &Arc<Self>, mut asked: Asked, plan: Plan) {
+        let scope = asked.visit.enter();
+        let answer = self.handler.receive(&asked.request, plan, &mut asked.connection, self.uploads.is_stopping());
+        asked.visit.leave(scope);
+        let has_unread = asked.connection.body_framing() != BodyFraming::None;
+        let mut stream = self.prepare(asked, answer, FIRST_QUANTUM_LEN);
+        if has_unread && stream.advance() == Turn::Done {
+            // A client that sends on must read why it need not; here it holds nobody up but its own thread.
+            stream.visit.done();
+            stream.connection.closed = Closed::Done;
+            body::drain(&mut stream.connection, self.uploads.is_stopping());
+            self.lot.wait_for_goodbye(stream.connection, Instant::now());
+        } else {
+            self.advance(stream);
         }
     }
 
@@ -185,7 +232,12 @@ impl Work {
         }
     }
 
-    fn send(self: &Arc<Self>, asked: Asked, mut answer: Answer, quantum_len: usize) {
+    fn send(self: &Arc<Self>, asked: Asked, answer: Answer, quantum_len: usize) {
+        let stream = self.prepare(asked, answer, quantum_len);
+        self.advance(stream);
+    }
+
+    fn prepare(&self, asked: Asked, mut answer: Answer, quantum_len: usize) -> Box<Stream> {
         let Asked { mut connection, mut visit, request, .. } = asked;
         connection.end_request();
         if self.lot.is_draining() {
@@ -211,7 +263,7 @@ impl Work {
         }
         let now = Instant::now();
         let rest = answer.chunks.map(|chunks| Paced::new(chunks, self.pace, slice.len(), now));
-        self.advance(Box::new(Stream::new(connection, visit, head, slice, rest, answer.permit, now, quantum_len)));
+        Box::new(Stream::new(connection, visit, head, slice, rest, answer.permit, now, quantum_len))
     }
 
     fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[cfg(feature = "redis")]
+
 mod access;
 mod bad_store;
 mod browser;
@@ -23,7 +25,6 @@ mod limits;
 mod observe;
 mod players;
 mod pressure;
-#[cfg(feature = "redis")]
 mod redis;
 mod resume;
 mod store_contract;
@@ -35,4 +36,5 @@ mod tidy;
 mod tiny_http_facts;
 mod tokens;
 mod two_nodes;
+mod uploads;
 mod vendor_facts;
