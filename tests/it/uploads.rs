@@ -16,9 +16,10 @@ use vidgate::store::{Directory, S3};
 
 use crate::support::client::{Client, Reply, get};
 use crate::support::minio::{TestBucket, minio};
+use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::server::start;
-use crate::support::{pattern, wait_for};
+use crate::support::{film_len, pattern, wait_for};
 
 const TOKEN: &str = "Authorization: Bearer the-operator";
 const MIB: usize = 1024 * 1024;
@@ -501,6 +502,53 @@ fn so_many_upload_at_a_time_and_the_next_is_told_to_come_again() {
     }
     let (head, _) = wait_for("room for one more", Duration::from_secs(10), || Some(begin(33)).filter(|it| it.0.status == 100));
     assert_eq!(head.status, 100);
+}
+
+const ADMIN: (&str, &str) = ("VIDGATE_ADMIN_TOKEN", "the-operator");
+
+#[test]
+fn a_full_disk_refuses_what_does_not_fit_and_takes_what_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [ADMIN, ("VIDGATE_DIR", folder.path().to_str().unwrap())];
+    let program = Process::start_on_small_disk(folder.path(), 8, &environment);
+    for round in 0..3 {
+        let reply = put(program.addr(), "film.mp4", &pattern(round, 12 * MIB), &[]);
+        assert_eq!((reply.status, &*reply.code()), (502, "upstream_unavailable"));
+        // What came of it is gone, or this would not fit.
+        let bytes = pattern(round, 6 * MIB);
+        assert_eq!(put(program.addr(), "fits.mp4", &bytes, &[]).status, 201);
+        assert!(get(program.addr(), "/media/fits.mp4", &[]).body == bytes);
+        assert_eq!(get(program.addr(), "/api/videos/film.mp4", &[]).status, 404);
+        assert_eq!(Client::new(program.addr()).exchange("DELETE", "/api/videos/fits.mp4", &[TOKEN]).status, 204);
+    }
+}
+
+#[test]
+fn an_upload_holds_one_part_of_it_in_memory() {
+    let bytes = pattern(10, film_len(96 * MIB));
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = minio().bucket();
+    let (user, password) = minio().user();
+    let name = bucket.config().bucket;
+    let on_directory = [ADMIN, ("VIDGATE_DIR", folder.path().to_str().unwrap())];
+    let on_bucket = [
+        ADMIN,
+        ("AWS_BUCKET_NAME", &*name),
+        ("AWS_ENDPOINT_URL_S3", minio().endpoint()),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", password),
+    ];
+    for environment in [&on_directory[..], &on_bucket] {
+        let program = Process::start(environment);
+        assert_eq!(put(program.addr(), "put.mp4", &bytes, &[]).status, 201);
+        assert_eq!(post(program.addr(), &form(Some("form.mp4"), &bytes), MIB).status, 201);
+        let peak_len = program.peak_len();
+        assert!(peak_len < 64 * MIB, "{peak_len} bytes were held at a time");
+        for key in ["put.mp4", "form.mp4"] {
+            let reply = get(program.addr(), &format!("/media/{key}"), &[]);
+            assert!(reply.body == bytes, "{key}");
+        }
+    }
 }
 
 /// A server whose bucket lies behind a relay.

@@ -116,6 +116,14 @@ impl Process {
         Vitals { threads: number("Threads:"), descriptors, resident_len: number("VmRSS:") * 1024 }
     }
 
+    /// The most memory that it ever held, in bytes (proc(5), `VmHWM`).
+    #[track_caller]
+    pub(crate) fn peak_len(&self) -> usize {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("the program lives");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("a peak");
+        line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
+    }
+
     /// The processor time that it used, in clock ticks (hundredths of a second on every Linux that is).
     #[track_caller]
     pub(crate) fn cpu_ticks(&self) -> u64 {
