@@ -65,6 +65,12 @@ fn the_pages_ask_for_a_token_and_renew_it_in_chromium() {
     run("tokens.mjs", &[&format!("http://{}", server.addr()), "the-operator", &token(&ring, film)], 8);
 }
 
+#[test]
+fn chromium_sends_forms_whose_names_are_of_any_language() {
+    let server = DirectoryServer::start(|config| config.admin_token = AdminToken::new("the-operator"));
+    run("forms.mjs", &[&format!("http://{}", server.addr()), "the-operator"], 8);
+}
+
 /// A token for ten minutes.
 fn token(ring: &KeyRing, scope: Scope) -> String {
     let expires_at = (SystemTime::now() + Duration::from_mins(10)).duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();

@@ -10,10 +10,11 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use redis::Connection;
 use vidgate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
+use vidgate::sign::bearer::AdminToken;
 use vidgate::store::{ListPage, ListQuery, MetaConfig, Metadata, RedisUrl, S3, Span, Store};
 use vidgate::{Error, ErrorKind, Server};
 
-use crate::support::client::get;
+use crate::support::client::{Client, get};
 use crate::support::minio::{TestBucket, minio};
 use crate::support::redis::{Counter, PASSWORD, Redis};
 use crate::support::relay::Relay;
@@ -507,7 +508,10 @@ impl Servers {
             let mut config = bucket.config();
             config.endpoint = Some(relay.endpoint());
             let store = Arc::new(S3::new(config).unwrap());
-            start(store, |config| config.redis = Some(RedisUrl::parse(url).unwrap()))
+            start(store, |config| {
+                config.redis = Some(RedisUrl::parse(url).unwrap());
+                config.admin_token = AdminToken::new("the-operator");
+            })
         };
         let both = [server(), server()];
         Self { bucket, relay, both }
@@ -567,4 +571,31 @@ fn two_servers_look_at_an_object_once_and_no_trouble_of_redis_fails_a_request() 
     (0..20).for_each(|number| assert_eq!(servers.check(&format!("stopped-{number}")), 2));
     redis.start_again();
     servers.wait_shared("good-after-the-stop");
+}
+
+#[test]
+fn what_is_uploaded_or_deleted_on_one_server_the_other_does_not_answer_from_what_it_knew() {
+    let redis = Redis::start();
+    let servers = Servers::start(&redis.url());
+    servers.wait_shared("good");
+    servers.check("film.mp4");
+    let [one, other] = &servers.both;
+    let shown = |server: &Server| {
+        let reply = get(server.addr(), "/media/film.mp4", &[]);
+        (reply.status == 200).then_some(reply.body)
+    };
+    // Far sooner than what is known grows old.
+    for (round, (writer, reader)) in (0..).zip([(one, other), (other, one), (one, other)]) {
+        let bytes = pattern(round, 10_000);
+        let mut client = Client::new(writer.addr());
+        client.ask("PUT", "/api/videos/film.mp4", &["Authorization: Bearer the-operator", "Content-Length: 10000"]);
+        client.send(&bytes);
+        assert_eq!(client.reply(false).status, 201);
+        assert_eq!(shown(writer).as_ref(), Some(&bytes), "who wrote it knows at once");
+        wait_for("the other server to show it", SOON, || (shown(reader).as_ref() == Some(&bytes)).then_some(()));
+    }
+    let reply = Client::new(one.addr()).exchange("DELETE", "/api/videos/film.mp4", &["Authorization: Bearer the-operator"]);
+    assert_eq!(reply.status, 204);
+    assert_eq!(shown(one), None);
+    wait_for("the other server to know", SOON, || shown(other).is_none().then_some(()));
 }
