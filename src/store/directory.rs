@@ -12,6 +12,7 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
 use rustix::buffer::spare_capacity;
@@ -40,6 +41,8 @@ use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 #[derive(Debug)]
 pub struct Directory {
     root: Root,
+    /// Held while an upload is put in its place.
+    publishing: Mutex<()>,
 }
 
 impl Directory {
@@ -68,7 +71,7 @@ impl Directory {
             };
             Error::new(kind, format!("the directory {} {why}", path.display())).with_source(error)
         })?;
-        Ok(Self { root })
+        Ok(Self { root, publishing: Mutex::default() })
     }
 
     /// How paths are resolved.

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
@@ -67,7 +68,12 @@ impl<'d> FileSink<'d> {
         let fail = |what: &'static str| move |errno| explain(errno, what, key);
         let (parent, name) =
             self.store.root.open_parent(key.as_str(), Missing::Make).map_err(fail("make the directories of"))?;
-        retry_on_intr(|| flock(&self.folder, FlockOperation::LockExclusive)).map_err(fail("lock the directory for"))?;
+        let _one_at_a_time = self.store.publishing.lock().unwrap_or_else(PoisonError::into_inner);
+        match retry_on_intr(|| flock(&self.folder, FlockOperation::LockExclusive)) {
+            // NFS locks no directory (flock(2)), others lock nothing: then other processes are like other programs.
+            Ok(()) | Err(Errno::BADF | Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {}
+            Err(errno) => return Err(fail("lock the directory for")(errno)),
+        }
         if self.pin != Pin::Any {
             self.pin.check(key, found(self.store, key)?.as_ref())?;
         }
@@ -172,7 +178,7 @@ fn make_file(folder: &OwnedFd) -> Result<(OwnedFd, String), Errno> {
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(errno),
             Ok(file) => {
-                // Where the file system has no locks, what is left behind is told by its age alone.
+                // Where the file system has no locks, what is left behind stays: it cannot be told from what is written.
                 let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
                 return Ok((file, name));
             }
@@ -222,7 +228,8 @@ pub(super) fn sweep(root: &Root) -> Result<(), Error> {
         if !entry.file_name().to_bytes().starts_with(PREFIX.as_bytes()) {
             continue;
         }
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        // To write, for NFS locks for one alone only what may be written to.
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         // Gone meanwhile, or of another user: not ours to remove.
         let Ok(file) = openat(&folder, entry.file_name(), flags, Mode::empty()) else { continue };
         let Ok(stat) = fstat(&file) else { continue };
