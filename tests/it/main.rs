@@ -3,8 +3,6 @@
 #[path = "../support/mod.rs"]
 mod support;
 
-#[cfg(feature = "redis")]
-
 mod access;
 mod bad_store;
 mod browser;
@@ -25,6 +23,7 @@ mod limits;
 mod observe;
 mod players;
 mod pressure;
+#[cfg(feature = "redis")]
 mod redis;
 mod resume;
 mod store_contract;
