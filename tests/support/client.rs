@@ -143,7 +143,12 @@ impl Client {
     /// How many bytes came; 0 where the server closed, in whatever way.
     fn receive(&mut self) -> usize {
         let mut buf = vec![0; 65536];
-        match self.stream.read(&mut buf) {
+        let mut outcome = self.stream.read(&mut buf);
+        // A process that was stopped and goes on (signal(7): a socket with a time limit) has lost nothing.
+        while outcome.as_ref().is_err_and(|error| error.kind() == std::io::ErrorKind::Interrupted) {
+            outcome = self.stream.read(&mut buf);
+        }
+        match outcome {
             Ok(length) => {
                 self.received.extend_from_slice(&buf[..length]);
                 length
