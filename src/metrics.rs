@@ -81,7 +81,7 @@ impl From<ErrorKind> for UpstreamStatus {
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::NotFound => Self::NotFound,
-            ErrorKind::Changed => Self::Changed,
+            ErrorKind::Changed | ErrorKind::PreconditionFailed => Self::Changed,
             ErrorKind::UpstreamForbidden => Self::Forbidden,
             ErrorKind::UpstreamBusy => Self::Busy,
             ErrorKind::UpstreamTimeout => Self::Timeout,
