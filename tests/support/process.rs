@@ -141,7 +141,9 @@ impl Process {
             (self.vitals().descriptors <= before.descriptors).then_some(())
         });
         let after = self.vitals();
-        assert_eq!(after.threads, before.threads, "{before:?} became {after:?}");
+        // Two of tiny_http's threads at most end by themselves some seconds after the start; of ours none does.
+        let ended = before.threads.checked_sub(after.threads);
+        assert!(ended.is_some_and(|ended| ended <= 2), "{before:?} became {after:?}");
         assert!(after.resident_len <= before.resident_len + growth_max, "{before:?} became {after:?}");
         let log = self.log();
         assert!(!log.contains("panic"), "{log}");
