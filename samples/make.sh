@@ -133,5 +133,7 @@ len=$(wc -c <"$part")
 [ "$len" -le "$len_max" ] || fail "the film has $len bytes, $len_max are allowed"
 mv -- "$part" "$out"
 printf '%s: %s bytes\n' "$out" "$len"
-# A film that is made elsewhere gets no rendition here.
-[ "$out" != "$here/vidgate-sample.mp4" ] || sh "$here/make-hls.sh"
+# A film that is made elsewhere gets no rendition and no subtitles here.
+[ "$out" = "$here/vidgate-sample.mp4" ] || exit 0
+sh "$here/make-hls.sh"
+sh "$here/make-subtitles.sh"

@@ -198,6 +198,13 @@ pub(super) fn file(text: &str) -> Parsed<PathBuf> {
     if text.is_empty() { Err("the path of a file".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
+/// The path of a file of JavaScript. Whether it exists is asked when the server starts.
+pub(super) fn script(text: &str) -> Parsed<PathBuf> {
+    let path = PathBuf::from(text);
+    let is_script = path.extension().is_some_and(|ending| ending == "js");
+    if is_script { Ok(path) } else { Err("the path of a file that ends in .js, such as /srv/hls.light.min.js".to_owned()) }
+}
+
 /// The name of a role.
 pub(super) fn role_arn(text: &str) -> Parsed<String> {
     let wanted = || "the name of a role, such as arn:aws:iam::123456789012:role/vidgate".to_owned();

@@ -84,6 +84,7 @@ const CREDENTIALS: &str = "Credentials";
 const STREAMING: &str = "Streaming";
 const CACHE: &str = "Cache";
 const LIMITS: &str = "Limits";
+const PAGES: &str = "Pages";
 const CORS: &str = "CORS";
 const ACCESS: &str = "Signed URLs and tokens";
 const LOGS: &str = "Logs";
@@ -625,6 +626,15 @@ pub const SETTINGS: &[Setting] = &[
         help: "The longest object that may be uploaded",
         heading: LIMITS,
         read: |draft, text| parse::upload_max(text).map(|len| draft.config.upload_max = len),
+        ..ROW
+    },
+    Setting {
+        variables: &["VIDGATE_HLS_JS"],
+        flag: "hls-js",
+        value_name: "PATH",
+        help: "The file of hls.js, which the player page then uses in browsers that do not play HLS by themselves",
+        heading: PAGES,
+        read: |draft, text| parse::script(text).map(|path| draft.config.hls_js = Some(path)),
         ..ROW
     },
     Setting {

@@ -42,6 +42,8 @@ pub enum Route {
     Library,
     /// The player page: `/watch/{key}`.
     Watch(ObjectKey),
+    /// hls.js, for the player page: `/hls.js`.
+    Hls,
     /// Whether the process lives: `/healthz`.
     Health,
     /// Whether the store can be asked: `/readyz`.
@@ -85,6 +87,7 @@ impl Route {
             Self::Tokens => "tokens",
             Self::Library => "library",
             Self::Watch(_) => "watch",
+            Self::Hls => "hls",
             Self::Health => "health",
             Self::Ready => "ready",
             Self::Metrics => "metrics",
@@ -117,6 +120,7 @@ pub fn split(target: &str) -> (&str, &str) {
 pub fn resolve(path: &str) -> Result<Route, Error> {
     match path {
         "/" => return Ok(Route::Library),
+        "/hls.js" => return Ok(Route::Hls),
         "/healthz" => return Ok(Route::Health),
         "/readyz" => return Ok(Route::Ready),
         "/metrics" => return Ok(Route::Metrics),
@@ -318,6 +322,7 @@ mod tests {
     #[test]
     fn paths() {
         check("/", Ok(Route::Library));
+        check("/hls.js", Ok(Route::Hls));
         check("/healthz", Ok(Route::Health));
         check("/readyz", Ok(Route::Ready));
         check("/api/videos", Ok(Route::List));
@@ -342,9 +347,21 @@ mod tests {
         check("/media/~token/", Err(ErrorKind::BadKey));
         check("/media/~token", Err(ErrorKind::NotFound));
         check("/media/~", Err(ErrorKind::NotFound));
-        for path in
-            ["", "*", "/healthz/", "/api", "/api/video", "/api/videosx", "/media", "/watch", "//", "/Healthz", "/index.html"]
-        {
+        for path in [
+            "",
+            "*",
+            "/healthz/",
+            "/api",
+            "/api/video",
+            "/api/videosx",
+            "/media",
+            "/watch",
+            "//",
+            "/Healthz",
+            "/index.html",
+            "/hls",
+            "/hls.js/",
+        ] {
             check(path, Err(ErrorKind::NotFound));
         }
         for path in [

@@ -32,7 +32,7 @@ use crate::serve::source::{Looked, Source};
 use crate::serve::upload::Plan;
 use crate::sign::token::{self, Claims, Wanted};
 use crate::store::Condition;
-use crate::web;
+use crate::web::{Asset, Pages};
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
 const PLANS_MAX: usize = 3;
@@ -46,6 +46,7 @@ pub(crate) struct Handler {
     pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) access: Access,
     pub(crate) links: Links,
+    pub(crate) pages: Pages,
     /// How long links and tokens are good where nobody says.
     pub(crate) url_ttl: Duration,
     pub(crate) readiness: Readiness,
@@ -184,8 +185,9 @@ impl Handler {
             }
             Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
             Route::Tokens => return Ok(refuse_method(&route, self.access.admin.is_some()).into()),
-            Route::Library => page(&web::LIBRARY).into(),
-            Route::Watch(_) => page(&web::PLAYER).into(),
+            Route::Library => page(&self.pages.library).into(),
+            Route::Watch(_) => page(&self.pages.player).into(),
+            Route::Hls => page(self.pages.hls.as_ref().ok_or(ErrorKind::NotFound)?).into(),
             Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
             Route::Ready => self.ready()?.into(),
@@ -382,12 +384,12 @@ pub(crate) fn rfc_3339_seconds(seconds: u64) -> String {
     timestamp.unwrap_or_default().to_string()
 }
 
-fn page(page: &web::Asset) -> Response {
+fn page(page: &Asset) -> Response {
     let mut response = Response::new(200);
     for (name, value) in page.headers() {
         response.field(name, value);
     }
-    response.body = Body::Bytes(Bytes::from_static(page.body));
+    response.body = Body::Bytes(page.body.clone());
     response
 }
 

@@ -33,6 +33,7 @@ use crate::serve::vitals::{Pulse, Vitals};
 use crate::serve::work::Work;
 use crate::store::blocks::{Blocks, Budget};
 use crate::store::{Directory, Locality, MetaConfig, Metadata, S3, Store};
+use crate::web::Pages;
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
@@ -199,6 +200,7 @@ impl Parts {
             trusted_proxies: config.trusted_proxies.clone(),
             access: Access { keys: config.playback_keys.clone(), admin: config.admin_token.clone() },
             links: Links::new(config.cloudfront.clone()),
+            pages: Pages::open(config.hls_js.as_deref())?,
             url_ttl: config.url_ttl,
             readiness: Readiness::default(),
             upload_max: config.upload_max,

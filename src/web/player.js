@@ -2,14 +2,24 @@
 // The player page: one video, named by the path of this page.
 
 const STEP_S = 5;
+const SPEEDS = [0.25, 0.5, 0.75, 1, 1.25, 1.5, 1.75, 2];
 const TOKEN_LIFE_S = 3600; // of the tokens that the admin token buys
 const TOKEN_RENEWED_S = 300; // so long before its end one is replaced
-const TIMES_RETRIED_MAX = 3; // by itself, after a broken connection; a person may go on
+const RETRY_MS = [0, 500, 1000, 2000, 4000, 8000]; // by itself, after a broken connection; a person may go on
+const RESUME_S = 3; // nearer to its start or its end than this, a film begins anew
+const REMEMBER_MS = 4000;
+const LIST_TYPE = 'application/vnd.apple.mpegurl';
+// What a browser can be given by its name alone, before the server has said what it is.
+const SURE = /\.(mp4|m4v|mov|webm|ogv|mp3|m4a|ogg|oga|opus|wav|flac)$/i;
 
 const video = $('video');
 let key = '';
 let entry = null;
+let source = ''; // where the bytes lie; not always what the video element has
+let hls = null;
 let retries = 0;
+let faultAt = 0; // seconds, where it was lost last
+let remembered = 0; // when the place was
 let wanted = false; // somebody wants to watch: a browser pauses by itself at an error
 let tokenEnds = Infinity; // when the token that was bought must be replaced; by our own clock, whatever that of the server says
 
@@ -21,29 +31,34 @@ const keyOfPage = () => {
   }
 };
 
-// Where the bytes lie. A token goes into the path, because <video> sends no header; the admin token buys one for this film
-// (for its folder, if it is a playlist). It is used for nothing else.
-const mediaUrl = async () => {
-  let token = secret.get();
-  if (token && !isPlaybackToken(token)) {
-    const list = /mpegurl$/.test(typeOf(entry)) && folder(key);
-    const scope = list ? { prefix: folder(key) + '/' } : { key };
-    const minted = await ask('/api/tokens', {
-      method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ ...scope, expiresIn: TOKEN_LIFE_S }),
-    });
-    token = minted.token;
-    tokenEnds = Date.now() + (TOKEN_LIFE_S - TOKEN_RENEWED_S) * 1000;
-  }
-  return '/media/' + (token ? '~' + token + '/' : '') + keyPath(key);
+const mediaPath = (key, token) => '/media/' + (token ? '~' + token + '/' : '') + keyPath(key);
+
+// The token for bytes: a playback token is used as it is, the admin token buys one for as much as is needed and is used for nothing
+// else. A server that is open sells none, and needs none.
+const tokenFor = async scope => {
+  const token = secret.get();
+  if (!token || isPlaybackToken(token)) return token;
+  const bought = await ask('/api/tokens', {
+    method: 'POST', headers: { 'Content-Type': 'application/json' }, body: JSON.stringify({ ...scope, expiresIn: TOKEN_LIFE_S }),
+  }).catch(error => {
+    if (error.code === 'not_configured') return { token: '' };
+    throw error;
+  });
+  return bought.token;
 };
 
-const clock = seconds => {
-  const whole = Math.floor(seconds);
-  const two = number => String(number).padStart(2, '0');
-  return (whole >= 3600 ? Math.floor(whole / 3600) + ':' + two(Math.floor(whole / 60) % 60) : Math.floor(whole / 60)) + ':' + two(whole % 60);
+// Where the bytes lie. A token goes into the path, because <video> sends no header, and what a playlist names inherits it there: for
+// one, it opens the folder.
+const mediaUrl = async () => {
+  const token = await tokenFor(isList() && folder(key) ? { prefix: folder(key) + '/' } : { key });
+  if (token && token !== secret.get()) tokenEnds = Date.now() + (TOKEN_LIFE_S - TOKEN_RENEWED_S) * 1000;
+  return mediaPath(key, token);
 };
+
+const isList = () => /mpegurl$/.test(typeOf(entry));
 
 const facts = () => {
+  if (!entry) return;
   const parts = [sizeText(entry.size), typeOf(entry), dateText(entry.lastModified)];
   if (isFinite(video.duration)) parts.unshift(clock(video.duration));
   if (video.videoWidth) parts.push(video.videoWidth + '\u00a0×\u00a0' + video.videoHeight);
@@ -51,9 +66,18 @@ const facts = () => {
   $('facts').hidden = false;
 };
 
+// Says something that needs no answer, in the line below the picture.
+const tell = (text, ...more) => $('told').replaceChildren(...text ? [make('span', 'soft', text), ...more] : []);
+
+const playing = is => {
+  for (const id of ['stage', 'keys', 'player', 'stream']) $(id).hidden = !is;
+};
+
 const stop = () => {
-  $('stage').hidden = true;
-  $('keys').hidden = true;
+  playing(false);
+  tell('');
+  if (hls) hls.destroy();
+  hls = null;
   video.removeAttribute('src');
   video.load();
 };
@@ -66,44 +90,100 @@ const back = () => {
 
 const failed = error => {
   stop();
-  $('download').hidden = true;
-  if (error.status === 401 || error.status === 403) return askForToken(error, open);
+  $('tools').hidden = true;
+  if (error.status === 401 || error.status === 403) return askForToken(error, () => open());
   if (error.status === 404 || error.status === 400) {
     return notice(true, 'There is no such video', [
       'It may have been moved, renamed or deleted. Look for it in the library, or ask whoever sent you the link.',
       make('span', 'soft', 'The server says: ' + sentence(error.message)),
     ], back());
   }
-  return notice(true, 'The video cannot be opened', [sentence(error.message), advice(error)], button('Try again', () => open()), back());
+  return notice(true, 'The video cannot be opened', [sentence(error.message), advice(error)], again(), back());
 };
 
 const describe = () => {
   $('name').textContent = fileName(key) || 'vidgate';
-  $('folder').textContent = folder(key) + '/';
+  const link = make('a', '', folder(key) + '/');
+  link.href = '/?in=' + encodeURIComponent(folder(key) + '/');
+  $('folder').replaceChildren(link);
   $('folder').hidden = !folder(key);
   document.title = (fileName(key) || 'Video') + ' – vidgate';
 };
 
-// Opens the video, at `at` seconds if it was open before.
-const open = async (at = 0) => {
+// --- Opening it ----------------------------------------------------------------------------------------------------------
+
+const resumeAt = () => {
+  const [at, length] = memory.all()[key] || [];
+  return at > RESUME_S && at < length - RESUME_S ? at : 0;
+};
+
+// Gives the video its source. A place that is set now is where the browser begins to read.
+const start = (url, at) => {
+  playing(true);
+  $('stage').classList.toggle('sound', entry ? /^audio\/(?!.*mpegurl)/.test(typeOf(entry)) : /\.(mp3|m4a|ogg|oga|opus|wav|flac)$/i.test(key));
+  source = url;
+  video.src = url;
+  if (at) video.currentTime = at;
+};
+
+// hls.js, where whoever runs this server has put it; its address and its digest are in the page.
+const hlsScript = () => new Promise(resolve => {
+  const named = document.querySelector('meta[name=hls]');
+  if (window.Hls || !named) return resolve(Boolean(window.Hls));
+  const script = make('script');
+  script.integrity = named.content;
+  script.onload = () => resolve(Boolean(window.Hls && Hls.isSupported()));
+  script.onerror = () => resolve(false);
+  script.src = '/hls.js?' + encodeURIComponent(named.content);
+  return document.head.append(script);
+});
+
+// HLS in a browser that knows it not.
+const startHls = async (url, at) => {
+  if (!await hlsScript()) {
+    stop();
+    return notice(false, 'This browser does not play HLS by itself', [
+      'Safari and new versions of Chrome do.',
+      make('span', '', 'Whoever runs this server can put hls.js on it: ', make('code', '', 'VIDGATE_HLS_JS'), ' names the file.'),
+    ], back());
+  }
+  playing(true);
+  source = url;
+  if (hls) hls.destroy();
+  // A worker would be a script from a blob, which the page's policy does not allow.
+  hls = new Hls({ enableWorker: false, startPosition: at || -1 });
+  hls.on(Hls.Events.ERROR, (_, { fatal, type }) => {
+    if (fatal) lost(type === Hls.ErrorTypes.NETWORK_ERROR ? MediaError.MEDIA_ERR_NETWORK : MediaError.MEDIA_ERR_DECODE);
+  });
+  hls.loadSource(url);
+  return hls.attachMedia(video);
+};
+
+// Opens the video: at `at` seconds if it was open before, else where one left off.
+const open = async (at = null) => {
+  const from = at === null ? resumeAt() : at;
+  const early = at === null && SURE.test(key) && (!secret.get() || isPlaybackToken(secret.get()));
   $('notice').hidden = true;
   try {
     if (!key) throw Object.assign(new Error('this address names no video'), { status: 400 });
-    entry = await ask('/api/videos/' + keyPath(key));
-    const url = await mediaUrl();
+    const asked = ask('/api/videos/' + keyPath(key));
+    if (early) start(mediaPath(key, secret.get()), from);
+    entry = await asked;
+    const url = early ? source : await mediaUrl();
     facts();
     $('download').href = url + '?download=' + encodeURIComponent(fileName(key));
-    $('download').hidden = false;
+    $('tools').hidden = false;
     if (!playable(typeOf(entry))) {
+      stop();
       notice(false, 'This file is not a video or a sound', ['Its type is ' + (typeOf(entry) || 'unknown') + '. It can be downloaded.'], back());
-      return;
+    } else if (isList() && !video.canPlayType(LIST_TYPE)) await startHls(url, from);
+    else if (!early) start(url, from);
+    else if (video.error) mediaFailed();
+    if (at === null && from) {
+      tell('Resumed at ' + clock(from) + '.', button('Start over', () => { video.currentTime = 0; tell(''); video.focus(); }, ''));
     }
-    $('stage').hidden = false;
-    $('stage').classList.toggle('sound', /^audio\/(?!.*mpegurl)/.test(typeOf(entry)));
-    $('keys').hidden = false;
-    video.src = url;
-    if (at) video.currentTime = at;
   } catch (error) {
+    if (at !== null && isTemporary(error) && retries < RETRY_MS.length) return lost(MediaError.MEDIA_ERR_NETWORK);
     failed(error);
   }
 };
@@ -115,35 +195,55 @@ const goOn = async at => {
   if (play) video.play().catch(() => {});
 };
 
-// A media error tells little: ask the server for the first byte to see whether it is the file, the way or the browser.
-const mediaFailed = async () => {
-  const fault = video.error;
-  if (!fault || !video.hasAttribute('src')) return;
-  const at = video.currentTime;
-  if (fault.code === MediaError.MEDIA_ERR_NETWORK && retries++ < TIMES_RETRIED_MAX) {
-    await goOn(at);
-    return;
-  }
-  const refused = await fetch(video.src, { headers: { Range: 'bytes=0-0' }, cache: 'no-store' }).then(async answer => {
+// --- When it breaks off --------------------------------------------------------------------------------------------------
+
+const isTemporary = error => [0, 429, 502, 503, 504].includes(error.status);
+const again = () => button('Try again', () => { retries = 0; open(faultAt || null); }, '');
+const wait = ms => new Promise(resolve => setTimeout(resolve, ms));
+
+// A media error tells little: ask the server for the first byte to see whether it is the file, the way or the browser. Answers what
+// is wrong, or nothing, and the version that is there.
+const probe = async () => {
+  try {
+    const answer = await fetch(source, { headers: { Range: 'bytes=0-0' }, cache: 'no-store' });
     if (answer.ok) {
       if (answer.body) await answer.body.cancel();
-      return null;
+      return { etag: answer.headers.get('ETag') };
     }
-    const body = await answer.json().catch(() => null);
-    return Object.assign(new Error(body && body.error && body.error.message || 'the server answered with status ' + answer.status), {
-      status: answer.status, code: body && body.error && body.error.code,
-    });
-  }, () => Object.assign(new Error('The server cannot be reached.'), { status: 0, code: 'unreachable' }));
+    const { error } = await answer.json().catch(() => ({})) || {};
+    const message = error && error.message || 'the server answered with status ' + answer.status;
+    return { refused: Object.assign(new Error(message), { status: answer.status, code: error && error.code }) };
+  } catch {
+    return { refused: Object.assign(new Error('The server cannot be reached.'), { status: 0, code: 'unreachable' }) };
+  }
+};
+
+// Goes on by itself where the way was at fault, or the film was replaced; else says what can be done.
+const lost = async code => {
+  const at = faultAt = video.currentTime || faultAt;
+  const isOpened = video.readyState > 0 || at > 0;
+  const { refused, etag } = await probe();
+  const isReplaced = Boolean(etag && entry && etag !== entry.etag);
+  const isWay = code === MediaError.MEDIA_ERR_NETWORK || isReplaced || refused && isTemporary(refused) && isOpened;
+  if (isWay && retries < RETRY_MS.length) {
+    tell(isReplaced ? 'The video was replaced on the server. This is the new one.' : 'The connection broke off. Trying again…');
+    await wait(RETRY_MS[retries++]);
+    return goOn(at);
+  }
   if (refused) return failed(refused);
   stop();
-  const again = button('Try again', () => { retries = 0; open(at); }, '');
-  if (fault.code === MediaError.MEDIA_ERR_NETWORK) {
-    return notice(true, 'The connection broke off', ['The video stopped at ' + clock(at) + '.'], again, back());
+  if (code === MediaError.MEDIA_ERR_NETWORK) {
+    return notice(true, 'The connection broke off', ['The video stopped at ' + clock(at) + '.'], again(), back());
   }
   return notice(true, 'Your browser cannot play this file', [
     'The server sends it, but this browser does not know its format, or the file is damaged. Try another browser, or download it.',
     make('span', '', 'Whoever runs this server: MP4 with H.264 and AAC, its index at the front (ffmpeg: ', make('code', '', '-movflags +faststart'), '), plays everywhere.'),
-  ], again, back());
+  ], again(), back());
+};
+
+// Before the entry is there, `open` looks at the error itself.
+const mediaFailed = () => {
+  if (video.error && entry && !hls && video.hasAttribute('src')) lost(video.error.code);
 };
 
 // Goes on with a new token before the present one ends: a film that was paused overnight resumes where it was.
@@ -153,15 +253,89 @@ const renew = async () => {
   await goOn(video.currentTime);
 };
 
+const remember = () => {
+  remembered = Date.now();
+  if (isFinite(video.duration) && video.readyState) memory.put(key, video.ended ? 0 : video.currentTime, video.duration);
+};
+
+// --- What one can do with it ---------------------------------------------------------------------------------------------
+
 const toggleFull = () => {
   if (document.fullscreenElement) document.exitFullscreen();
   else if (video.requestFullscreen) video.requestFullscreen().catch(() => {});
   else if (video.webkitEnterFullscreen) video.webkitEnterFullscreen();
 };
 
+const toggleFloat = () => {
+  const done = document.pictureInPictureElement ? document.exitPictureInPicture() : video.requestPictureInPicture();
+  done.catch(error => tell('Picture in picture is not possible: ' + sentence(error.message)));
+};
+
 const step = seconds => {
   const end = isFinite(video.duration) ? video.duration : Infinity;
   video.currentTime = Math.min(end, Math.max(0, video.currentTime + seconds));
+};
+
+// A source that is opened anew begins at the default speed.
+const setSpeed = speed => { video.defaultPlaybackRate = video.playbackRate = speed; };
+
+const stepSpeed = by => {
+  const at = SPEEDS.findIndex(speed => speed >= video.playbackRate);
+  setSpeed(SPEEDS[Math.min(SPEEDS.length - 1, Math.max(0, at + by))]);
+};
+
+const option = (value, label) => Object.assign(make('option', '', label), { value });
+
+const showSubtitles = index => {
+  [...video.textTracks].forEach((track, at) => { track.mode = String(at) === index ? 'showing' : 'disabled'; });
+};
+
+// The list goes by what is shown: the video's own menu changes that too.
+const listSubtitles = () => {
+  const tracks = [...video.textTracks];
+  $('subtitles-box').hidden = !tracks.length;
+  $('subtitles').replaceChildren(option('', 'Off'), ...tracks.map((track, at) => option(String(at), track.label || track.language || 'Subtitles')));
+  const shown = tracks.findIndex(track => track.mode === 'showing');
+  $('subtitles').value = shown < 0 ? '' : String(shown);
+};
+
+let subtitlesLast = '0';
+const toggleSubtitles = () => {
+  const shown = $('subtitles').value;
+  if (shown) subtitlesLast = shown;
+  if (video.textTracks.length) showSubtitles(shown ? '' : subtitlesLast);
+};
+
+const KINDS = {
+  'cloudfront-signed': 'A signed link to CloudFront', cloudfront: 'A link to CloudFront', presigned: 'A signed link to the bucket', direct: 'A link to this server',
+};
+
+const toggleLink = async () => {
+  const box = $('shared');
+  box.hidden = !box.hidden;
+  $('link').setAttribute('aria-expanded', String(!box.hidden));
+  if (box.hidden) return;
+  $('url').value = '';
+  $('until').textContent = 'Asking for a link…';
+  try {
+    const { url, kind, expiresAt } = await ask('/api/videos/' + keyPath(key) + '/url');
+    const until = expiresAt && new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' }).format(new Date(expiresAt));
+    $('url').value = new URL(url, location.origin);
+    $('until').textContent = (KINDS[kind] || 'A link') + (until ? ', good until ' + until + '. Whoever has it can watch until then.' : '.');
+    $('url').select();
+  } catch (error) {
+    $('until').textContent = sentence(error.message) + ' ' + advice(error);
+  }
+};
+
+const copyLink = async () => {
+  $('url').select();
+  try {
+    await navigator.clipboard.writeText($('url').value);
+    $('until').textContent = 'Copied.';
+  } catch { // only pages over TLS, or of this machine, may
+    $('until').textContent = 'The link is selected: copy it with Ctrl+C.';
+  }
 };
 
 const KEYS = {
@@ -170,14 +344,18 @@ const KEYS = {
   ArrowRight: () => step(STEP_S),
   f: toggleFull,
   m: () => { video.muted = !video.muted; },
+  c: toggleSubtitles,
+  p: () => $('float').hidden || toggleFloat(),
+  '<': () => stepSpeed(-1),
+  '>': () => stepSpeed(1),
 };
 
 document.addEventListener('keydown', event => {
   const action = KEYS[event.key.length === 1 ? event.key.toLowerCase() : event.key];
   if (!action || event.defaultPrevented || event.ctrlKey || event.altKey || event.metaKey || $('stage').hidden) return;
-  // A control has its own use for keys; the video's own controls know space and arrows already.
-  if (event.target.closest('a, button, input, summary')) return;
-  if (event.target === video && event.key.length !== 1 || event.target === video && event.key === ' ') return;
+  // A control has its own use for keys: a field for all of them, a button for space; the video's own controls know space and arrows.
+  if (event.target.closest('input, select') || event.key === ' ' && event.target.closest('a, button, summary')) return;
+  if (event.target === video && (event.key.length !== 1 || event.key === ' ')) return;
   event.preventDefault();
   action();
 });
@@ -185,12 +363,39 @@ video.addEventListener('error', mediaFailed);
 video.addEventListener('play', () => { wanted = true; });
 video.addEventListener('pause', () => { wanted = wanted && Boolean(video.error); });
 for (const moment of ['play', 'seeking', 'timeupdate']) video.addEventListener(moment, renew);
-video.addEventListener('playing', () => { retries = 0; });
+for (const moment of ['pause', 'ended']) video.addEventListener(moment, remember);
+addEventListener('pagehide', remember);
+video.addEventListener('timeupdate', () => {
+  if (retries && video.currentTime > faultAt + 1) {
+    retries = 0;
+    tell('');
+  }
+  if (!video.paused && Date.now() > remembered + REMEMBER_MS) remember();
+});
+let isFirst = true;
 video.addEventListener('loadedmetadata', () => {
   facts();
   if (video.videoWidth) video.style.aspectRatio = video.videoWidth + ' / ' + video.videoHeight;
+  if (!isFirst) return;
+  isFirst = false;
+  remember();
+  addSubtitles(video, key, async (name, prefix) => mediaPath(name, await tokenFor({ prefix }))).catch(() => {});
 });
+video.addEventListener('ratechange', () => {
+  if (!SPEEDS.includes(video.playbackRate)) return;
+  $('speed').value = String(video.playbackRate);
+});
+for (const moment of ['addtrack', 'removetrack', 'change']) video.textTracks.addEventListener(moment, listSubtitles);
+$('speed').append(...SPEEDS.map(speed => option(String(speed), speed + '×')));
+$('speed').value = '1';
+$('speed').addEventListener('change', () => setSpeed(Number($('speed').value)));
+$('subtitles').addEventListener('change', () => showSubtitles($('subtitles').value));
+$('float').hidden = !document.pictureInPictureEnabled;
+$('float').addEventListener('click', toggleFloat);
+$('link').addEventListener('click', toggleLink);
+$('copy').addEventListener('click', copyLink);
 
 key = keyOfPage();
 describe();
+watchStream(video, () => entry);
 open();

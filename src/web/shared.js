@@ -40,6 +40,32 @@ const dateText = date => {
   return isNaN(when) ? '' : new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' }).format(when);
 };
 
+const clock = seconds => {
+  const whole = Math.floor(seconds);
+  const two = number => String(number).padStart(2, '0');
+  return (whole >= 3600 ? Math.floor(whole / 3600) + ':' + two(Math.floor(whole / 60) % 60) : Math.floor(whole / 60)) + ':' + two(whole % 60);
+};
+
+// What this browser knows of films that were opened in it: { key: [seconds watched, length in seconds, when] }, the latest only.
+// A browser may refuse to keep anything; then nothing is known.
+const FILMS_REMEMBERED_MAX = 300;
+const memory = {
+  all: () => {
+    try {
+      return JSON.parse(localStorage.getItem('vidgate-films')) || {};
+    } catch {
+      return {};
+    }
+  },
+  put: (key, at, length) => {
+    const films = { ...memory.all(), [key]: [Math.round(at), Math.round(length), Date.now()] };
+    const kept = Object.entries(films).sort((one, other) => other[1][2] - one[1][2]).slice(0, FILMS_REMEMBERED_MAX);
+    try {
+      localStorage.setItem('vidgate-films', JSON.stringify(Object.fromEntries(kept)));
+    } catch { /* nothing is kept */ }
+  },
+};
+
 // The playback token or admin bearer, kept for this tab only. One in the address of the page is taken over and taken off.
 const secret = {
   get: () => sessionStorage.getItem('vidgate-token') || '',
@@ -47,10 +73,12 @@ const secret = {
   drop: () => sessionStorage.removeItem('vidgate-token'),
 };
 {
-  const given = new URLSearchParams(location.search).get('token') || new URLSearchParams(location.hash.slice(1)).get('token');
+  const query = new URLSearchParams(location.search);
+  const given = query.get('token') || new URLSearchParams(location.hash.slice(1)).get('token');
   if (given) {
     secret.set(given);
-    history.replaceState(null, '', location.pathname);
+    query.delete('token');
+    history.replaceState(null, '', location.pathname + (query.size ? '?' + query : ''));
   }
 }
 

@@ -80,6 +80,19 @@ try {
       assert.ok(statuses.some(status => status === 200 || status === 206), `${part}: ${statuses}`);
     }
   });
+  await check('the player page plays it with a token from its address', async () => {
+    await page.goto(`${base}/watch/hls/main.m3u8?token=${token}`);
+    await page.waitForFunction(() => document.querySelector('video').readyState >= 2, null, { timeout: WAIT_MS });
+    assert.equal(await page.evaluate(() => document.querySelector('video').getAttribute('src')), `/media/~${token}/hls/main.m3u8`);
+    await page.evaluate(() => {
+      const video = document.querySelector('video');
+      video.muted = true;
+      video.currentTime = 20;
+      return video.play();
+    });
+    await page.waitForFunction(() => document.querySelector('video').currentTime > 21, null, { timeout: WAIT_MS });
+    assert.equal(page.url(), `${base}/watch/hls/main.m3u8`);
+  });
   await check('the same without the token, or with another, is refused', async () => {
     for (const path of ['/media/hls/main.m3u8', `/media/~${token}x/hls/main.m3u8`]) {
       answered.clear();
