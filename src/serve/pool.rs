@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
 
 use threadpool::ThreadPool;
 
@@ -30,7 +31,9 @@ type Work = Box<dyn FnOnce() + Send>;
 
 /// A pool of threads with a queue for each lane.
 pub(crate) struct Pool {
-    threads: ThreadPool,
+    /// Each thread runs one job, [`run`], for as long as the pool is there. A job for each piece of work would cost three wake-ups
+    /// of a thread where one does: the threads of `threadpool` wait for jobs one behind the other (vendor-notes/threadpool.md).
+    _threads: ThreadPool,
     queues: Arc<Mutex<Queues>>,
 }
 
@@ -45,12 +48,19 @@ struct Queues {
     since_bulk: usize,
     /// Light work since the last that was not.
     since_read: usize,
+    /// The threads that sleep. The last to go to sleep is the first to be woken: what it touches is still in the caches of its core.
+    idle: Vec<Thread>,
+    is_open: bool,
 }
 
 impl Queues {
+    fn may_read(&self) -> bool {
+        self.reads < self.reads_max && !(self.first_byte.is_empty() && self.bulk.is_empty())
+    }
+
     /// The next piece, and whether it counts as a read.
     fn pop(&mut self) -> Option<(Work, bool)> {
-        let may_read = self.reads < self.reads_max && !(self.first_byte.is_empty() && self.bulk.is_empty());
+        let may_read = self.may_read();
         if (self.since_read + 1 < READ_EVERY || !may_read)
             && let Some(work) = self.light.pop_front()
         {
@@ -71,24 +81,35 @@ impl Queues {
         self.reads += 1;
         Some((work, true))
     }
+
+    /// A thread to be woken, where one sleeps and there is something for it.
+    fn sleeper(&mut self) -> Option<Thread> {
+        if self.light.is_empty() && !self.may_read() { None } else { self.idle.pop() }
+    }
 }
 
 impl Pool {
     /// A pool of so many threads, at least one. Of more than one, one is kept for work that does not wait for the store, so that
     /// a store that hangs does not stop the rest.
     pub(crate) fn new(threads: usize) -> Self {
-        let threads = threads.max(1);
-        let queues = Queues {
+        let count = threads.max(1);
+        let queues = Arc::new(Mutex::new(Queues {
             light: VecDeque::new(),
             first_byte: VecDeque::new(),
             bulk: VecDeque::new(),
             reads: 0,
-            reads_max: (threads - 1).max(1),
+            reads_max: (count - 1).max(1),
             since_bulk: 0,
             since_read: 0,
-        };
-        let threads = threadpool::Builder::new().num_threads(threads).thread_name("vidgate-pool".into()).build();
-        Self { threads, queues: Arc::new(Mutex::new(queues)) }
+            idle: Vec::with_capacity(count),
+            is_open: true,
+        }));
+        let threads = threadpool::Builder::new().num_threads(count).thread_name("vidgate-pool".into()).build();
+        for _ in 0..count {
+            let queues = Arc::clone(&queues);
+            threads.execute(move || run(&queues));
+        }
+        Self { _threads: threads, queues }
     }
 
     /// How many requests wait for a thread that would answer them with bytes.
@@ -102,20 +123,30 @@ impl Pool {
         queues.light.len() + queues.first_byte.len() + queues.bulk.len()
     }
 
-    /// Queues a piece of work.
+    /// Queues a piece of work. Which piece a thread gets is decided when it has time for one.
     pub(crate) fn submit(&self, lane: Lane, work: impl FnOnce() + Send + 'static) {
-        {
+        let work = Box::new(work);
+        let sleeper = {
             let mut queues = lock(&self.queues);
             match lane {
-                Lane::Light => queues.light.push_back(Box::new(work)),
-                Lane::FirstByte => queues.first_byte.push_back(Box::new(work)),
-                Lane::Bulk => queues.bulk.push_back(Box::new(work)),
+                Lane::Light => queues.light.push_back(work),
+                Lane::FirstByte => queues.first_byte.push_back(work),
+                Lane::Bulk => queues.bulk.push_back(work),
             }
+            queues.sleeper()
+        };
+        if let Some(thread) = sleeper {
+            thread.unpark();
         }
-        // Which piece a thread gets is decided when it has time for one. It may find none, for another was quicker, or reads are
-        // as many as may be; so each goes on until there is none.
-        let queues = Arc::clone(&self.queues);
-        self.threads.execute(move || run(&queues));
+    }
+}
+
+impl Drop for Pool {
+    /// What is queued is still done; then the threads end.
+    fn drop(&mut self) {
+        let mut queues = lock(&self.queues);
+        queues.is_open = false;
+        queues.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
@@ -123,16 +154,34 @@ fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
     queues.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Works until there is nothing that may be done.
+/// Works until the pool is gone, and what was queued is done.
 fn run(queues: &Mutex<Queues>) {
+    let mut held = lock(queues);
     loop {
-        let Some((work, is_read)) = lock(queues).pop() else { return };
-        // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
-        if catch_unwind(AssertUnwindSafe(work)).is_err() {
-            log::error!("a panic ended a connection; its place stands before this line");
-        }
-        if is_read {
-            lock(queues).reads -= 1;
+        if let Some((work, is_read)) = held.pop() {
+            // There may be more than one piece for each wake-up: a read that ends makes room for another beside the one taken here.
+            let sleeper = held.sleeper();
+            drop(held);
+            if let Some(thread) = sleeper {
+                thread.unpark();
+            }
+            // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                log::error!("a panic ended a connection; its place stands before this line");
+            }
+            held = lock(queues);
+            held.reads -= usize::from(is_read);
+        } else if held.is_open {
+            let this = thread::current();
+            let id = this.id();
+            held.idle.push(this);
+            drop(held);
+            thread::park();
+            held = lock(queues);
+            // `park` may return without reason; then it is still among those that sleep.
+            held.idle.retain(|thread| thread.id() != id);
+        } else {
+            return;
         }
     }
 }
@@ -184,6 +233,38 @@ mod tests {
         }
         drop((release, done));
         assert_eq!(results.iter().sum::<i32>(), 100);
+    }
+
+    #[test]
+    fn what_is_queued_is_done_before_the_threads_end() {
+        let pool = Pool::new(2);
+        let release = hold(&pool);
+        let (done, results) = mpsc::channel();
+        for _ in 0..100 {
+            let done = done.clone();
+            pool.submit(Lane::Bulk, move || done.send(()).unwrap());
+        }
+        drop((pool, release, done));
+        assert_eq!(results.iter().count(), 100);
+    }
+
+    #[test]
+    fn each_thread_that_sleeps_is_woken_for_work_of_its_own() {
+        const THREADS: usize = 5;
+        let pool = Pool::new(THREADS);
+        for _ in 0..200 {
+            // One read and light work for all other threads, which all wait for each other: none may be left to a busy thread.
+            let meeting = Arc::new(std::sync::Barrier::new(THREADS + 1));
+            for number in 0..THREADS {
+                let meeting = Arc::clone(&meeting);
+                let lane = if number % 2 == 0 { Lane::Light } else { Lane::FirstByte };
+                pool.submit(lane, move || {
+                    meeting.wait();
+                });
+            }
+            meeting.wait();
+        }
+        assert_eq!(pool.len(), 0);
     }
 
     #[test]
