@@ -15,13 +15,14 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use rustix::buffer::spare_capacity;
+use rustix::buffer::Buffer;
 use rustix::fs::{Stat, fstat};
-use rustix::io::{pread, retry_on_intr};
+use rustix::io::pread;
 
 pub use beneath::Resolution;
 use beneath::Root;
 
+use super::append::{self, Reads};
 use super::{ListEntry, ListPage, ListQuery, Locality, Sink, Span, Store, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
@@ -180,21 +181,16 @@ impl Span for FileSpan {
     }
 }
 
+impl Reads for FileSpan {
+    fn read_into<B: Buffer<u8>>(&self, buffer: B) -> rustix::io::Result<B::Output> {
+        pread(&self.file, buffer, self.range.start)
+    }
+}
+
 impl FileSpan {
     /// Reads up to `want` bytes behind what `buf` holds; not 0.
     fn append(&self, buf: &mut Vec<u8>, want: usize) -> Result<usize, Error> {
-        let start = buf.len();
-        buf.reserve_exact(want);
-        let outcome = if buf.capacity() - start == want {
-            retry_on_intr(|| pread(&self.file, spare_capacity(buf), self.range.start))
-        } else {
-            // There is room for more than may be read, and only the initialised part of it can be given away in part.
-            buf.resize(start + want, 0);
-            let outcome = retry_on_intr(|| pread(&self.file, &mut buf[start..], self.range.start));
-            buf.truncate(start + outcome.unwrap_or(0));
-            outcome
-        };
-        match outcome {
+        match append::append(self, buf, want) {
             Ok(0) => Err(changed(&self.id, "and ends early now")),
             Ok(read_len) => Ok(read_len),
             Err(errno) => Err(beneath::explain(errno, "read", self.id.key.as_str())),

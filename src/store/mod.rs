@@ -4,6 +4,7 @@
 //! Not in scope: what a client is answered (`http`), and when and how much is read (`serve`).
 
 mod adapted;
+mod append;
 pub(crate) mod blocks;
 pub mod credentials;
 mod directory;

@@ -1,22 +1,27 @@
 //! A bucket of S3, or of a server that speaks its protocol, as a store.
 //!
 //! In scope: the contract of [`Store`] on top of signed requests. Not in scope: where the bucket is and who asks (`config`), how
-//! a request is sent (`wire`), what a reply may look like (`reply`, `span`, `listing`), and writing (`upload`, `multipart`).
+//! a request is sent (`wire`, and `plain` for the parts of objects of a store without TLS), what a reply may look like (`reply`,
+//! `span`, `listing`), and writing (`upload`, `multipart`).
 //!
 //! ```text
 //! key ──► presign (rusty-s3) ──► wire::send (ureq) ──► reply::check_* ──► ObjectMeta | BodySpan | ListPage
+//!            └─► signed ───────► plain::get ───────────┘
 //! ```
 
 mod checkup;
 mod config;
 mod listing;
 mod multipart;
+mod plain;
 mod reply;
+mod signed;
 mod span;
 mod upload;
 mod wire;
 
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -29,7 +34,9 @@ pub use config::{Addressing, S3Config};
 pub use wire::Limits;
 
 use self::multipart::Orphans;
+use self::plain::{Payload, Plain};
 use self::reply::Request;
+use self::signed::SignedUrls;
 use self::span::BodySpan;
 use self::upload::PartSink;
 use self::wire::{Sending, Wire};
@@ -49,6 +56,9 @@ const BUCKET_PROOF_LIFETIME: Duration = Duration::from_mins(1);
 /// A bucket of S3.
 pub struct S3 {
     wire: Wire,
+    /// Reads parts of objects; `None` where `wire` does that too.
+    plain: Option<Arc<Plain>>,
+    signed: SignedUrls,
     bucket: Bucket,
     credentials: Provider,
     /// When this was built; the beginning of the clock of `proof_ms`.
@@ -76,8 +86,20 @@ impl S3 {
     pub fn with_limits(config: S3Config, limits: Limits) -> Result<Self, Error> {
         let bucket = config.bucket()?;
         let credentials = Provider::new(config.credentials);
-        let wire = Wire::new(limits);
-        Ok(Self { wire, bucket, credentials, orphans: Orphans::default(), built: Instant::now(), proof_ms: AtomicU64::new(0) })
+        let url = bucket.base_url();
+        // ureq makes an Authorization field of credentials in the URL, which nothing here does.
+        let is_plain = url.scheme() == "http" && url.username().is_empty() && url.password().is_none();
+        let authority = || Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?));
+        let plain = authority().filter(|_| is_plain).map(|authority| Arc::new(Plain::new(authority, limits)));
+        let (signed, orphans, proof_ms) = (SignedUrls::default(), Orphans::default(), AtomicU64::new(0));
+        Ok(Self { wire: Wire::new(limits), plain, signed, bucket, credentials, orphans, built: Instant::now(), proof_ms })
+    }
+
+    /// Reads parts of objects by ureq, as it is done behind TLS anyway. For tests of that.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn without_plain(self) -> Self {
+        Self { plain: None, ..self }
     }
 
     /// The URL of an object, without a signature.
@@ -110,18 +132,37 @@ impl S3 {
         sending: Sending<'_>,
         sign: impl Fn(&Credentials) -> String,
     ) -> Result<Response<Body>, Error> {
-        let send = |credentials: &Credentials| wire.send(request, &sign(credentials), fields, sending);
+        self.send(|credentials| wire.send(request, &sign(credentials), fields, sending))
+    }
+
+    /// What `send` gives with good credentials, or, where the store refuses these and there are others by now, with them.
+    fn send<B: From<Body> + Into<Body>>(
+        &self,
+        send: impl Fn(&Credentials) -> Result<Response<B>, Error>,
+    ) -> Result<Response<B>, Error> {
         let lease = self.credentials.current()?;
         let response = send(lease.credentials())?;
         if !self.credentials.is_renewable() || !reply::may_doubt(response.status()) {
             return Ok(response);
         }
-        let (head, body) = self.wire.split(response);
+        let (head, body) = self.wire.split(response.map(Into::into));
         let renewed = reply::doubt(head.status, &head.headers, &body).and_then(|doubt| self.credentials.renewed(&lease, doubt));
         match renewed {
             Some(lease) => send(lease.credentials()),
-            None => Ok(Response::from_parts(head, Body::builder().data(body))),
+            None => Ok(Response::from_parts(head, Body::builder().data(body).into())),
         }
+    }
+
+    /// Asks for a part of an object.
+    fn get(&self, request: &Request, key: &ObjectKey, fields: &[(&str, &str)]) -> Result<Response<Payload>, Error> {
+        let url = |credentials: &Credentials| {
+            let sign = || Self::presign(&self.bucket.get_object(Some(credentials), key.as_str()));
+            self.signed.get(key, credentials, Instant::now(), sign)
+        };
+        self.send(|credentials| match &self.plain {
+            Some(plain) => plain.get(request, &url(credentials), fields),
+            None => Ok(self.wire.send(request, &url(credentials), fields, Sending::Nothing)?.map(Payload::Body)),
+        })
     }
 
     fn note_bucket_exists(&self) {
@@ -177,15 +218,14 @@ impl Store for S3 {
             return Err(Error::new(ErrorKind::Internal, format!("the range {range:?} of {:?} is empty", id.key)));
         }
         let request = Request::new("GET", "the object", id.key.as_str());
-        let sign = |credentials: &Credentials| Self::presign(&self.bucket.get_object(Some(credentials), id.key.as_str()));
         let range_text = format!("bytes={}-{}", range.start, range.end - 1);
-        let response = self.ask(&request, &[("range", &range_text), ("if-match", id.etag.as_str())], sign)?;
+        let response = self.get(&request, &id.key, &[("range", &range_text), ("if-match", id.etag.as_str())])?;
         if response.status().as_u16() != 206 {
-            return Err(self.wire.refuse(&request, response));
+            return Err(self.wire.refuse(&request, response.map(Into::into)));
         }
         reply::check_span(&request, response.headers(), id, &range)?;
         self.note_bucket_exists();
-        Ok(Box::new(BodySpan::new(request, response.into_body(), range)?))
+        Ok(Box::new(BodySpan::new(request, response.into_body(), range, self.plain.as_ref())?))
     }
 
     fn presign(&self, key: &ObjectKey, lifetime: Duration) -> Result<Option<Presigned>, Error> {

@@ -40,6 +40,11 @@ fn read_span(store: &S3) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
+/// A store that reads parts of objects by itself, and one that leaves them to ureq, as one behind TLS does.
+fn both(fake: &FakeS3, limits: Limits) -> [S3; 2] {
+    [S3::with_limits(fake.config(), limits).unwrap(), S3::with_limits(fake.config(), limits).unwrap().without_plain()]
+}
+
 /// No error tells what must stay secret.
 #[track_caller]
 fn check_discreet(error: &Error) {
@@ -55,12 +60,15 @@ fn spans_that_are_not_what_was_asked_for() {
     #[track_caller]
     fn check(reply: impl Fn() -> Reply + Send + Sync + 'static, want: ErrorKind) -> Error {
         let fake = FakeS3::start(move |_, _| reply());
-        let store = S3::with_limits(fake.config(), SHORT).unwrap();
-        let start = Instant::now();
-        let error = read_span(&store).expect_err("not what was asked for");
-        assert_eq!(error.kind(), want, "{}", error.chain());
-        assert!(start.elapsed() < Duration::from_secs(5), "no hang");
-        check_discreet(&error);
+        let [error, same] = both(&fake, SHORT).map(|store| {
+            let start = Instant::now();
+            let error = read_span(&store).expect_err("not what was asked for");
+            assert_eq!(error.kind(), want, "{}", error.chain());
+            assert!(start.elapsed() < Duration::from_secs(5), "no hang");
+            check_discreet(&error);
+            error
+        });
+        assert_eq!(error.kind(), same.kind());
         error
     }
     let good = |from: &'static str, to: &'static str| move || Reply::send(&GOOD_SPAN.replace(from, to), BYTES);
@@ -110,42 +118,48 @@ fn spans_that_are_not_what_was_asked_for() {
 #[test]
 fn a_good_span_is_asked_for_as_it_should_be() {
     let fake = FakeS3::start(|_, _| Reply::send(&format!("{GOOD_SPAN}\nContent-Encoding: gzip"), BYTES));
-    let store = S3::new(fake.config()).unwrap();
-    assert_eq!(read_span(&store).unwrap(), BYTES, "as stored, whatever its encoding");
-    let head = fake.heads().remove(0).to_ascii_lowercase();
-    assert!(head.starts_with("get /films/a/film.mp4?x-amz-algorithm=aws4-hmac-sha256&"), "{head}");
-    for field in ["range: bytes=5-14", "if-match: \"abc\"", "accept-encoding: identity", "user-agent: vidgate/"] {
-        assert!(head.contains(&format!("\r\n{field}")), "{field} in {head}");
+    let host = format!("host: {}\r\n", fake.url().trim_start_matches("http://"));
+    for (number, store) in both(&fake, Limits::default()).iter().enumerate() {
+        assert_eq!(read_span(store).unwrap(), BYTES, "as stored, whatever its encoding");
+        let head = fake.heads().remove(number).to_ascii_lowercase();
+        assert!(head.starts_with("get /films/a/film.mp4?x-amz-algorithm=aws4-hmac-sha256&"), "{head}");
+        for field in
+            [host.as_str(), "range: bytes=5-14", "if-match: \"abc\"", "accept-encoding: identity", "user-agent: vidgate/"]
+        {
+            assert_eq!(head.matches(&format!("\r\n{field}")).count(), 1, "{field} in {head}");
+        }
     }
 }
 
 #[test]
 fn never_more_than_the_range() {
     let fake = FakeS3::start(|_, _| Reply::send(GOOD_SPAN, b"0123456789 and much more that nobody asked for"));
-    let store = S3::new(fake.config()).unwrap();
-    for _ in 0..3 {
-        assert_eq!(read_span(&store).unwrap(), BYTES);
+    for store in both(&fake, Limits::default()) {
+        for _ in 0..3 {
+            assert_eq!(read_span(&store).unwrap(), BYTES);
+        }
     }
     // What came too much is never taken for the next reply: each connection was given up.
-    assert_eq!(fake.connection_count(), 3);
+    assert_eq!(fake.connection_count(), 6);
 }
 
 #[test]
 fn bytes_that_are_there_do_not_wait_for_more() {
     let fake = FakeS3::start(|_, _| Reply::send_and_stall(GOOD_SPAN, b"0123"));
-    let store = S3::new(fake.config()).unwrap();
-    let start = Instant::now();
-    let mut bytes = Vec::new();
-    let mut span = store.open(&id(), 5..15).unwrap();
-    while bytes.len() < 4 {
-        assert!(span.read(&mut bytes, 100).unwrap() > 0);
+    for (number, store) in both(&fake, Limits::default()).iter().enumerate() {
+        let start = Instant::now();
+        let mut bytes = Vec::new();
+        let mut span = store.open(&id(), 5..15).unwrap();
+        while bytes.len() < 4 {
+            assert!(span.read(&mut bytes, 100).unwrap() > 0);
+        }
+        assert_eq!(bytes, b"0123");
+        assert!(start.elapsed() < Duration::from_secs(5), "half of the limit for one read");
+        // A span that is dropped ends its request.
+        assert_eq!(fake.left_count(), number);
+        drop(span);
+        wait_for("the connection to close", Duration::from_secs(5), || (fake.left_count() == number + 1).then_some(()));
     }
-    assert_eq!(bytes, b"0123");
-    assert!(start.elapsed() < Duration::from_secs(5), "half of the limit for one read");
-    // A span that is dropped ends its request.
-    assert_eq!(fake.left_count(), 0);
-    drop(span);
-    wait_for("the connection to close", Duration::from_secs(5), || (fake.left_count() == 1).then_some(()));
 }
 
 #[test]
@@ -154,54 +168,73 @@ fn spans_one_after_another_use_one_connection() {
         Some("HEAD") => Reply::send(GOOD_HEAD, b""),
         _ => Reply::send(GOOD_SPAN, BYTES),
     });
-    let store = S3::new(fake.config()).unwrap();
-    for _ in 0..20 {
-        store.head(&key()).unwrap();
-        // The end itself need not be read: who knows the length stops at the last byte.
-        let mut span = store.open(&id(), 5..15).unwrap();
-        let mut bytes = Vec::new();
-        while bytes.len() < 10 {
-            assert!(span.read(&mut bytes, 3).unwrap() > 0);
+    for (store, connections) in both(&fake, Limits::default()).iter().zip([2, 3]) {
+        for _ in 0..20 {
+            store.head(&key()).unwrap();
+            // The end itself need not be read: who knows the length stops at the last byte.
+            let mut span = store.open(&id(), 5..15).unwrap();
+            let mut bytes = Vec::new();
+            while bytes.len() < 10 {
+                assert!(span.read(&mut bytes, 3).unwrap() > 0);
+            }
         }
+        // Without TLS parts of objects have one of their own beside that of all else.
+        assert_eq!(fake.connection_count(), connections);
     }
-    assert_eq!((fake.heads().len(), fake.connection_count()), (40, 1));
+    assert_eq!(fake.heads().len(), 80);
 }
 
 #[test]
 fn a_refusal_gives_its_connection_back() {
     let fake = FakeS3::start(|_, _| Reply::send("500 Oops\nContent-Length: 4", b"oops"));
-    let store = S3::new(fake.config()).unwrap();
-    for _ in 0..5 {
-        assert_eq!(read_span(&store).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
+    for (store, connections) in both(&fake, Limits::default()).iter().zip([1, 2]) {
+        for _ in 0..5 {
+            assert_eq!(read_span(store).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
+        }
+        assert_eq!(fake.connection_count(), connections);
     }
-    assert_eq!(fake.connection_count(), 1);
 }
 
 #[test]
 fn a_connection_that_broke_before_the_reply_is_tried_once_more() {
-    // The second request finds the pooled connection closing.
-    let fake = FakeS3::start(|number, _| match number {
-        1 => Reply::SendAndClose(Vec::new()),
-        _ => Reply::send(GOOD_SPAN, BYTES),
+    for number in [0, 1] {
+        let store_of = |fake: &FakeS3, limits| both(fake, limits).into_iter().nth(number).unwrap();
+        // The second request finds the pooled connection closing.
+        let fake = FakeS3::start(|number, _| match number {
+            1 => Reply::SendAndClose(Vec::new()),
+            _ => Reply::send(GOOD_SPAN, BYTES),
+        });
+        let store = store_of(&fake, Limits::default());
+        for _ in 0..3 {
+            assert_eq!(read_span(&store).unwrap(), BYTES);
+        }
+        assert_eq!((fake.heads().len(), fake.connection_count()), (4, 2));
+
+        let fake = FakeS3::start(|_, _| Reply::SendAndClose(Vec::new()));
+        let store = store_of(&fake, Limits::default());
+        assert_eq!(read_span(&store).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
+        assert_eq!(store.head(&key()).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
+        assert_eq!(store.list(&list_all()).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
+        assert_eq!(fake.heads().len(), 6, "twice each, and no more");
+
+        // What took too long once is not waited for twice.
+        let fake = FakeS3::start(|_, _| Reply::SendAndStall(Vec::new()));
+        let store = store_of(&fake, SHORT);
+        assert_eq!(read_span(&store).unwrap_err().kind(), ErrorKind::UpstreamTimeout);
+        assert_eq!(fake.heads().len(), 1);
+    }
+}
+
+#[test]
+fn an_interim_answer_is_not_taken_for_the_reply() {
+    let fake = FakeS3::start(|_, _| {
+        let span = Reply::send(GOOD_SPAN, BYTES);
+        let Reply::Send(span) = span else { unreachable!("that is what it makes") };
+        Reply::Send([b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n".as_slice(), &span].concat())
     });
-    let store = S3::new(fake.config()).unwrap();
-    for _ in 0..3 {
+    for store in both(&fake, Limits::default()) {
         assert_eq!(read_span(&store).unwrap(), BYTES);
     }
-    assert_eq!((fake.heads().len(), fake.connection_count()), (4, 2));
-
-    let fake = FakeS3::start(|_, _| Reply::SendAndClose(Vec::new()));
-    let store = S3::new(fake.config()).unwrap();
-    assert_eq!(read_span(&store).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
-    assert_eq!(store.head(&key()).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
-    assert_eq!(store.list(&list_all()).unwrap_err().kind(), ErrorKind::UpstreamUnavailable);
-    assert_eq!(fake.heads().len(), 6, "twice each, and no more");
-
-    // What took too long once is not waited for twice.
-    let fake = FakeS3::start(|_, _| Reply::SendAndStall(Vec::new()));
-    let store = S3::with_limits(fake.config(), SHORT).unwrap();
-    assert_eq!(read_span(&store).unwrap_err().kind(), ErrorKind::UpstreamTimeout);
-    assert_eq!(fake.heads().len(), 1);
 }
 
 #[test]

@@ -14,14 +14,14 @@ use super::reply::{self, Request};
 use crate::error::{Error, ErrorKind};
 
 /// Idle connections kept. Each pool thread uses one at a time, and 8 threads for each of 8 cores are 64.
-const IDLE_MAX: usize = 64;
+pub(super) const IDLE_MAX: usize = 64;
 
 /// How long an idle connection is kept: less than the 20 seconds after which S3 is known to close them.
-const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
+pub(super) const IDLE_AGE_MAX: Duration = Duration::from_secs(15);
 
 /// The longest head of a reply, in bytes. S3 allows 2 KiB of user metadata (AWS, "Working with object metadata") and sends some
 /// twenty fields of its own.
-const HEAD_LEN_MAX: usize = 32 * 1024;
+pub(super) const HEAD_LEN_MAX: usize = 32 * 1024;
 
 /// The buffer of a connection for what comes, in bytes: one read of the socket. 128 and 256 KiB were no faster against MinIO
 /// (vendor-notes/ureq.md), and each idle connection keeps its buffers.
@@ -45,7 +45,7 @@ const STORED_MAX: Duration = Duration::from_mins(1);
 const COMPLETE_MAX: Duration = Duration::from_mins(10);
 
 /// How much of an error's body is read, in bytes. S3's own are below 1 KiB.
-const ERROR_LEN_MAX: u64 = 4 * 1024;
+pub(super) const ERROR_LEN_MAX: u64 = 4 * 1024;
 
 /// The longest page of a listing, in bytes: 1000 entries with keys of 1024 bytes, each escaped, are 3 MiB and a little.
 const PAGE_LEN_MAX: u64 = 4 * 1024 * 1024;
@@ -219,6 +219,7 @@ pub(super) fn fail(request: &Request, error: UreqError) -> Error {
     }
 }
 
-fn unavailable(request: &Request, why: &str) -> Error {
+/// The error for a reply that did not come, or is none.
+pub(super) fn unavailable(request: &Request, why: &str) -> Error {
     Error::new(ErrorKind::UpstreamUnavailable, format!("{request} failed: {why}"))
 }

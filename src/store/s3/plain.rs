@@ -1,0 +1,429 @@
+//! Ranged reads of a store without TLS, from its socket straight into the caller's buffer.
+//!
+//! In scope: connections, one request at a time on each, and the framing of replies. Not in scope: what a reply means (`reply`);
+//! stores behind TLS, and all that is no ranged read (`wire`).
+//!
+//! Through ureq each byte of a body is zeroed for and copied once more than it need be, and a request costs nine more calls of the
+//! system: together a third of what a cold read costs (vendor-notes/ureq.md). Behind TLS, where bytes are copied as they are
+//! decrypted, little of that can be saved, so ureq reads there.
+
+use std::io::{self, ErrorKind as IoKind, Write};
+use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
+use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, header};
+use ureq::{Body, Timeout};
+
+use super::reply::Request;
+use super::span::UNFRAMED;
+use super::wire::{ERROR_LEN_MAX, HEAD_LEN_MAX, IDLE_AGE_MAX, IDLE_MAX, Limits, unavailable};
+use crate::error::{Error, ErrorKind};
+use crate::http::chunked::{Decoder, Piece};
+use crate::store::append::{self, Reads};
+
+/// The fields of a reply; S3 and MinIO send some fifteen.
+const FIELDS_MAX: usize = 100;
+
+/// How much is read at once where a head is due, in bytes. What of the body comes with it is copied, so it is not much.
+const HEAD_PIECE_LEN: usize = 2 * 1024;
+
+/// The connections to a store.
+pub(super) struct Plain {
+    /// Host and port, as a name to look up.
+    authority: String,
+    limits: Limits,
+    /// Those that nobody uses, the last used last.
+    idle: Mutex<Vec<Idle>>,
+}
+
+struct Idle {
+    connection: Connection,
+    since: Instant,
+}
+
+/// A connection, and what came on it and was not taken yet.
+struct Connection {
+    socket: TcpStream,
+    /// The limit that is set on reads.
+    read_limit: Duration,
+    input: Vec<u8>,
+}
+
+/// The body of a reply.
+pub(super) enum Payload {
+    /// It is to be read from this connection.
+    Connection(Open),
+    /// It is read by ureq, or was read already.
+    Body(Body),
+}
+
+/// A connection on which a body comes.
+pub(super) struct Open {
+    connection: Connection,
+    /// Whether another request may follow on it.
+    is_reusable: bool,
+}
+
+impl From<Body> for Payload {
+    fn from(body: Body) -> Self {
+        Self::Body(body)
+    }
+}
+
+impl From<Payload> for Body {
+    /// What is not read yet is not read any more.
+    fn from(payload: Payload) -> Self {
+        match payload {
+            Payload::Body(body) => body,
+            Payload::Connection(_) => Body::builder().data(Vec::new()),
+        }
+    }
+}
+
+/// What went wrong before there was a reply.
+enum Failure {
+    /// The connection broke.
+    Broken(io::Error),
+    Other(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Plain {
+    /// To the store at this host and port.
+    pub(super) fn new(authority: String, limits: Limits) -> Self {
+        Self { authority, limits, idle: Mutex::default() }
+    }
+
+    /// Sends a GET of this `http` URL, which may hold a signature, and once more where its connection broke before a reply came. The
+    /// body of a reply 206 is still to be read; that of any other was read as far as it is worth it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UpstreamUnavailable`] and [`ErrorKind::UpstreamTimeout`].
+    pub(super) fn get(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Payload>, Error> {
+        let rest = url.strip_prefix("http://").unwrap_or_default();
+        let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let mut head = Vec::with_capacity(1024);
+        let agent = concat!("vidgate/", env!("CARGO_PKG_VERSION"));
+        // Writing into memory does not fail. A store that compressed would break every range.
+        let _ = write!(head, "GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {agent}\r\naccept-encoding: identity\r\n");
+        for (name, value) in fields {
+            let _ = write!(head, "{name}: {value}\r\n");
+        }
+        head.extend_from_slice(b"\r\n");
+
+        let outcome = match self.ask(request, &head) {
+            Err(Failure::Broken(_)) => self.ask(request, &head),
+            done => done,
+        };
+        outcome.map_err(|failure| match failure {
+            Failure::Broken(source) => {
+                Error::new(ErrorKind::UpstreamUnavailable, format!("{request} failed")).with_source(source)
+            }
+            Failure::Other(error) => error,
+        })
+    }
+
+    fn ask(&self, request: &Request, head: &[u8]) -> Result<Response<Payload>, Failure> {
+        let mut connection = match self.take() {
+            Some(connection) => connection,
+            None => self.connect(request)?,
+        };
+        // The limit on sending was set when it was opened.
+        connection.socket.write_all(head).map_err(|error| failed(request, error, "sending the request"))?;
+        let deadline = Instant::now() + self.limits.head;
+        let reply = loop {
+            if let Some((reply, len)) = parse(request, &connection.input)? {
+                connection.input.drain(..len);
+                // An interim answer is none (RFC 9110 section 15.2).
+                if !reply.status().is_informational() || reply.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    break reply;
+                }
+                continue;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(late(request, "the head of the reply").into());
+            }
+            // Where the first piece is all of it, as it is nearly always, the limit is as it was.
+            let limit = if connection.input.is_empty() { self.limits.head } else { left };
+            connection.set_read_limit(limit).map_err(Failure::Broken)?;
+            match connection.fill() {
+                Ok(0) => return Err(Failure::Broken(IoKind::UnexpectedEof.into())),
+                Ok(_) => {}
+                Err(error) => return Err(failed(request, error, "the head of the reply")),
+            }
+        };
+        connection.set_read_limit(self.limits.read).map_err(Failure::Broken)?;
+        let fields = reply.headers();
+        let closes = fields.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
+        let is_reusable = !closes && reply.version() == ureq::http::Version::HTTP_11;
+        if reply.status() == StatusCode::PARTIAL_CONTENT {
+            // With a transfer coding the length says nothing (RFC 9112 section 6.3).
+            if fields.contains_key(header::TRANSFER_ENCODING) {
+                return Err(request.nonsense(UNFRAMED).into());
+            }
+            return Ok(reply.map(|()| Payload::Connection(Open { connection, is_reusable })));
+        }
+        let text = self.read_text(connection, &reply, is_reusable);
+        Ok(reply.map(|()| Payload::Body(Body::builder().data(text))))
+    }
+
+    /// Reads a body that is no part of an object to its end, or as much as is worth it. Where it breaks, what came of it is told,
+    /// and the status is what counts.
+    fn read_text(&self, mut connection: Connection, reply: &Response<()>, is_reusable: bool) -> Vec<u8> {
+        let fields = reply.headers();
+        let has_coding = fields.contains_key(header::TRANSFER_ENCODING);
+        let length = fields.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+        let len_max = if matches!(reply.status().as_u16(), 204 | 304) { Some(0) } else { length.filter(|_| !has_coding) };
+        let want = usize::try_from(len_max.unwrap_or(ERROR_LEN_MAX).min(ERROR_LEN_MAX)).unwrap_or(0);
+        // The reads of it may take as long as one read of a body, in all.
+        let deadline = Instant::now() + self.limits.read;
+        while connection.input.len() < want && Instant::now() < deadline && matches!(connection.fill(), Ok(1..)) {}
+        let mut text = if has_coding { decoded(&connection.input) } else { connection.input.clone() };
+        text.truncate(want);
+        if is_reusable && len_max == Some(connection.input.len() as u64) {
+            connection.input.clear();
+            self.give_back(connection);
+        }
+        text
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A connection that was used before and is as it should be: open, and with nothing on it.
+    fn take(&self) -> Option<Connection> {
+        loop {
+            let Idle { connection, since } = self.lock().pop()?;
+            if since.elapsed() > IDLE_AGE_MAX {
+                // Those below it are older.
+                self.lock().retain(|idle| idle.since.elapsed() <= IDLE_AGE_MAX);
+                return None;
+            }
+            let looked = recv(&connection.socket, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
+            if looked.is_err_and(|error| error == Errno::AGAIN) {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = self.lock();
+        if idle.len() < IDLE_MAX {
+            idle.push(Idle { connection, since: Instant::now() });
+        }
+    }
+
+    /// Opens a connection to the first address that takes one; each has its share of the time.
+    fn connect(&self, request: &Request) -> Result<Connection, Failure> {
+        let addrs: Vec<SocketAddr> = match self.authority.to_socket_addrs() {
+            Ok(addrs) => addrs.collect(),
+            Err(_) => return Err(unavailable(request, "the host of the store has no address").into()),
+        };
+        let deadline = Instant::now() + self.limits.connect;
+        let mut failure = None;
+        for (number, addr) in addrs.iter().enumerate() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let others = u32::try_from(addrs.len() - number).unwrap_or(1);
+            let share = left / others;
+            if share.is_zero() {
+                break;
+            }
+            match TcpStream::connect_timeout(addr, share).and_then(|socket| Connection::new(socket, self.limits)) {
+                Ok(connection) => return Ok(connection),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(match failure {
+            Some(error) => failed(request, error, "connecting"),
+            None => unavailable(request, "the host of the store has no address").into(),
+        })
+    }
+}
+
+impl Connection {
+    fn new(socket: TcpStream, limits: Limits) -> io::Result<Self> {
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(limits.head))?;
+        socket.set_read_timeout(Some(limits.head))?;
+        Ok(Self { socket, read_limit: limits.head, input: Vec::new() })
+    }
+
+    fn set_read_limit(&mut self, limit: Duration) -> io::Result<()> {
+        if limit != self.read_limit {
+            self.socket.set_read_timeout(Some(limit))?;
+            self.read_limit = limit;
+        }
+        Ok(())
+    }
+
+    /// Reads a piece behind what came already.
+    fn fill(&mut self) -> io::Result<usize> {
+        let waits = Waiting(&self.socket);
+        Ok(append::append(&waits, &mut self.input, HEAD_PIECE_LEN)?)
+    }
+}
+
+impl Open {
+    /// What came of the body with its head, moved behind what `buf` holds, at most `len_max` of it; and what there is on the
+    /// socket besides. Where nothing came yet, waits for some.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub(super) fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> io::Result<usize> {
+        let Connection { socket, input, .. } = &mut self.connection;
+        let early = input.len().min(len_max);
+        if early == 0 {
+            return append::append(&Waiting(socket), buf, len_max).map_err(|error| match error {
+                // The limit on reads has passed; said as ureq says it.
+                Errno::AGAIN => io::Error::other(ureq::Error::Timeout(Timeout::PerRead)),
+                error => error.into(),
+            });
+        }
+        buf.extend_from_slice(&input[..early]);
+        input.drain(..early);
+        if early == len_max {
+            return Ok(early);
+        }
+        match append::append(&Ready(socket), buf, len_max - early) {
+            Ok(more) => Ok(early + more),
+            // What went wrong will be said to who comes to read more.
+            Err(_) => Ok(early),
+        }
+    }
+
+    /// Gives the connection back, where another request may follow on it.
+    pub(super) fn finish(self, plain: &Plain) {
+        // What came behind the body would be taken for the next reply.
+        if self.is_reusable && self.connection.input.is_empty() {
+            plain.give_back(self.connection);
+        }
+    }
+}
+
+/// A socket that is waited for.
+struct Waiting<'s>(&'s TcpStream);
+
+impl Reads for Waiting<'_> {
+    fn read_into<B: rustix::buffer::Buffer<u8>>(&self, buffer: B) -> rustix::io::Result<B::Output> {
+        recv(self.0, buffer, RecvFlags::empty()).map(|(output, _)| output)
+    }
+}
+
+/// A socket of which only what is there is read.
+struct Ready<'s>(&'s TcpStream);
+
+impl Reads for Ready<'_> {
+    fn read_into<B: rustix::buffer::Buffer<u8>>(&self, buffer: B) -> rustix::io::Result<B::Output> {
+        recv(self.0, buffer, RecvFlags::DONTWAIT).map(|(output, _)| output)
+    }
+}
+
+/// The head at the front of what came, and how long it is; `None` where it is not whole.
+fn parse(request: &Request, input: &[u8]) -> Result<Option<(Response<()>, usize)>, Error> {
+    let not_http = || unavailable(request, "the reply is not HTTP");
+    let mut fields = [httparse::EMPTY_HEADER; FIELDS_MAX];
+    let mut parsed = httparse::Response::new(&mut fields);
+    let len = match parsed.parse(input) {
+        Ok(httparse::Status::Complete(len)) if len <= HEAD_LEN_MAX => len,
+        Ok(httparse::Status::Partial) if input.len() <= HEAD_LEN_MAX => return Ok(None),
+        Ok(_) => {
+            return Err(unavailable(request, &format!("the head of the reply is longer than {HEAD_LEN_MAX} bytes")));
+        }
+        Err(_) => return Err(not_http()),
+    };
+    let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok()).ok_or_else(not_http)?;
+    let mut reply = Response::new(());
+    *reply.status_mut() = status;
+    let is_11 = parsed.version == Some(1);
+    *reply.version_mut() = if is_11 { ureq::http::Version::HTTP_11 } else { ureq::http::Version::HTTP_10 };
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| not_http())?;
+        let value = HeaderValue::from_bytes(field.value).map_err(|_| not_http())?;
+        reply.headers_mut().append(name, value);
+    }
+    Ok(Some((reply, len)))
+}
+
+/// What of a body in chunks can be read, as text for people.
+fn decoded(input: &[u8]) -> Vec<u8> {
+    let (mut decoder, mut text, mut at) = (Decoder::default(), Vec::new(), 0);
+    while let Ok(Piece::Data(range)) = decoder.decode(&input[at..]) {
+        text.extend_from_slice(&input[at + range.start..at + range.end]);
+        at += range.end;
+    }
+    text
+}
+
+fn failed(request: &Request, error: io::Error, step: &str) -> Failure {
+    match error.kind() {
+        IoKind::WouldBlock | IoKind::TimedOut => late(request, step).into(),
+        _ => Failure::Broken(error),
+    }
+}
+
+fn late(request: &Request, step: &str) -> Error {
+    Error::new(ErrorKind::UpstreamTimeout, format!("{request} took too long: {step}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &[u8] = b"HTTP/1.1 206 Partial Content\r\nETag: \"a\"\r\nX:\r\nETag: \"b\"\r\n\r\n";
+
+    #[test]
+    fn a_head_comes_byte_by_byte() {
+        let request = Request::new("GET", "the object", "a");
+        let input = [GOOD, b"body"].concat();
+        for len in 0..=input.len() {
+            let got = parse(&request, &input[..len]).unwrap();
+            assert_eq!(got.as_ref().map(|(_, len)| *len), (len >= GOOD.len()).then_some(GOOD.len()), "{len} bytes");
+            if let Some((reply, _)) = got {
+                let etags: Vec<_> = reply.headers().get_all(header::ETAG).iter().collect();
+                assert_eq!(
+                    (reply.status().as_u16(), etags),
+                    (206, vec![&HeaderValue::from_static("\"a\""), &HeaderValue::from_static("\"b\"")])
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn no_byte_of_a_head_makes_a_panic() {
+        let request = Request::new("GET", "the object", "a");
+        for at in 0..GOOD.len() {
+            for byte in 0..=u8::MAX {
+                let mut input = GOOD.to_vec();
+                input[at] = byte;
+                // Whatever it is then, no more is taken than there is.
+                if let Ok(Some((_, len))) = parse(&request, &input) {
+                    assert!(len <= input.len());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn text_in_chunks_is_read_as_far_as_it_goes() {
+        #[track_caller]
+        fn check(input: &str, want: &str) {
+            assert_eq!(String::from_utf8(decoded(input.as_bytes())).unwrap(), want, "{input:?}");
+        }
+        check("", "");
+        check("3\r\nabc\r\n0\r\n\r\n", "abc");
+        check("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nrest", "abcde");
+        check("3\r\nab", "ab");
+        check("3\r\nabcd", "abc");
+        check("x", "");
+    }
+}
