@@ -9,92 +9,20 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use vidgate::Server;
-use vidgate::config::Config;
 use vidgate::sign::bearer::AdminToken;
 use vidgate::store::{Directory, S3};
 
 use crate::support::client::{Client, Reply, get};
-use crate::support::minio::{TestBucket, minio};
+use crate::support::minio::minio;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::server::start;
+use crate::support::site::{Kind, Site, TOKEN};
 use crate::support::{film_len, pattern, wait_for};
 
-const TOKEN: &str = "Authorization: Bearer the-operator";
 const MIB: usize = 1024 * 1024;
 /// More than one part of a bucket.
 const LONG: usize = 6 * MIB;
-
-/// A server that takes uploads, and what is left of them in its store.
-struct Site {
-    server: Server,
-    kind: Kind,
-}
-
-enum Kind {
-    Directory(tempfile::TempDir),
-    Bucket(TestBucket),
-}
-
-impl Site {
-    fn on_directory(change: impl FnOnce(&mut Config)) -> Self {
-        let root = tempfile::tempdir().unwrap();
-        let server = start(Arc::new(Directory::open(root.path()).unwrap()), |config| {
-            config.admin_token = AdminToken::new("the-operator");
-            change(config);
-        });
-        Self { server, kind: Kind::Directory(root) }
-    }
-
-    fn on_minio(change: impl FnOnce(&mut Config)) -> Self {
-        let bucket = minio().bucket();
-        let server = start(Arc::new(bucket.store()), |config| {
-            config.admin_token = AdminToken::new("the-operator");
-            change(config);
-        });
-        Self { server, kind: Kind::Bucket(bucket) }
-    }
-
-    /// One on each store.
-    fn both(change: impl Fn(&mut Config)) -> [Self; 2] {
-        [Self::on_directory(&change), Self::on_minio(&change)]
-    }
-
-    fn addr(&self) -> SocketAddr {
-        self.server.addr()
-    }
-
-    /// Nothing is there under this key, nor on its way there.
-    #[track_caller]
-    fn check_nothing(&self, key: &str) {
-        assert_eq!(get(self.addr(), &format!("/api/videos/{key}"), &[]).status, 404, "{key}");
-        wait_for("what was begun to be removed", Duration::from_secs(10), || self.leftovers(key).is_empty().then_some(()));
-        match &self.kind {
-            Kind::Directory(root) => assert!(!root.path().join(key).exists()),
-            Kind::Bucket(_) => {}
-        }
-    }
-
-    fn leftovers(&self, key: &str) -> Vec<String> {
-        match &self.kind {
-            Kind::Directory(root) => {
-                let entries = std::fs::read_dir(root.path().join(".vidgate")).into_iter().flatten();
-                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-            }
-            Kind::Bucket(bucket) => bucket.multipart_uploads(key),
-        }
-    }
-
-    /// The object has these bytes.
-    #[track_caller]
-    fn check_object(&self, key: &str, bytes: &[u8]) {
-        let reply = get(self.addr(), &format!("/media/{key}"), &[]);
-        assert_eq!(reply.status, 200);
-        assert!(reply.body == bytes, "{} bytes of {key}, {} were sent", reply.body.len(), bytes.len());
-        assert!(self.leftovers(key).is_empty());
-    }
-}
 
 /// Uploads with a known length, on a connection of its own.
 #[track_caller]

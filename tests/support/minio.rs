@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
+use rusty_s3::actions::ListObjectsV2;
 use rusty_s3::{Bucket, Credentials, S3Action, UrlStyle};
 use ureq::Agent;
 use vidgate::store::{Addressing, S3, S3Config};
@@ -179,6 +180,16 @@ impl TestBucket {
         assert!(text.contains("<ListMultipartUploadsResult"), "{text}");
         let ids = text.split("<UploadId>").skip(1).filter_map(|rest| rest.split_once('<'));
         ids.map(|(id, _)| id.to_owned()).collect()
+    }
+
+    /// The names of all objects that start so; at most 1000.
+    pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
+        let mut list = self.bucket.list_objects_v2(Some(&self.credentials));
+        list.with_prefix(prefix);
+        let mut response = self.minio.agent.get(sign(&list)).call().expect("ListObjectsV2");
+        let text = response.body_mut().read_to_string().expect("text");
+        let page = ListObjectsV2::parse_response(&text).expect("a listing");
+        page.contents.into_iter().map(|content| content.key).collect()
     }
 
     /// Deletes an object.

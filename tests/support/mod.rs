@@ -14,6 +14,7 @@ pub(crate) mod process;
 pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod server;
+pub(crate) mod site;
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
