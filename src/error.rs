@@ -42,8 +42,16 @@ pub enum ErrorKind {
     PayloadTooLarge,
     /// What is there stands in the way, and no condition of the request says so (RFC 9110 section 15.5.10).
     Conflict,
-    /// `If-Match` or `If-Unmodified-Since` does not hold (RFC 9110 section 13.1).
+    /// `If-Match` or `If-Unmodified-Since` does not hold (RFC 9110 section 13.1), or another version of a protocol is wanted.
     PreconditionFailed,
+    /// What was asked for ended, and is not coming back (RFC 9110 section 15.5.11).
+    Gone,
+    /// The body is not of the type that is taken here (RFC 9110 section 15.5.16).
+    UnsupportedMediaType,
+    /// Another request works on the same thing (RFC 4918 section 11.3).
+    Locked,
+    /// The body does not have the checksum that came with it (tus 1.0.0, "Checksum").
+    ChecksumMismatch,
     /// The request target is longer than we read.
     UriTooLong,
     /// The first byte asked for lies behind the end of the object (RFC 9110 section 15.5.17).
@@ -91,6 +99,10 @@ impl ErrorKind {
             Self::RequestTimeout => (408, "bad_request", Client, "the request head was not complete in time"),
             Self::Conflict => (409, "conflict", Client, "what is there already stands in the way"),
             Self::PreconditionFailed => (412, "precondition_failed", Client, "a precondition of the request does not hold"),
+            Self::Gone => (410, "not_found", Client, "this has ended"),
+            Self::UnsupportedMediaType => (415, "bad_request", Client, "the body is not of a type that is taken here"),
+            Self::Locked => (423, "conflict", Client, "another request works on this"),
+            Self::ChecksumMismatch => (460, "bad_request", Client, "the body does not have the checksum that came with it"),
             Self::LengthRequired => (411, "bad_request", Client, "this address needs a Content-Length"),
             Self::PayloadTooLarge => (413, "payload_too_large", Client, "the body is too long"),
             Self::UriTooLong => (414, "bad_request", Client, "the request target is too long"),

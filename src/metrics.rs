@@ -21,9 +21,9 @@ use crate::present;
 pub(crate) const TEXT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The statuses that are answered here, as labels; another is counted as the last.
-const STATUSES: [&str; 28] = [
-    "200", "201", "204", "206", "302", "304", "400", "401", "403", "404", "405", "408", "409", "411", "412", "413", "414",
-    "415", "416", "429", "431", "500", "501", "502", "503", "504", "505", "other",
+const STATUSES: [&str; 31] = [
+    "200", "201", "204", "206", "302", "304", "400", "401", "403", "404", "405", "408", "409", "410", "411", "412", "413",
+    "414", "415", "416", "423", "429", "431", "460", "500", "501", "502", "503", "504", "505", "other",
 ];
 
 /// The bounds of the time to a first byte, in seconds: from what a cache does to what a viewer no longer waits for.

@@ -74,6 +74,7 @@ impl Draft {
             playback_keys: None,
             admin_token: None,
             upload_max: 0,
+            upload_expiry: Duration::ZERO,
             hls_js: None,
             cors: CorsOrigins::List(Vec::new()),
             log_level: LevelFilter::Off,

@@ -107,6 +107,8 @@ pub struct Config {
     pub admin_token: Option<AdminToken>,
     /// The longest object that may be uploaded, in bytes.
     pub upload_max: u64,
+    /// How long a resumable upload is kept that nobody goes on with.
+    pub upload_expiry: Duration,
     /// The file that the player page gets hls.js from, where it needs it; `None` for never.
     pub hls_js: Option<PathBuf>,
     /// Which sites' pages may read the answers.

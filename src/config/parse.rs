@@ -41,6 +41,8 @@ const CACHE_RAM_MIN: u64 = 1 << 20;
 const CACHE_DISK_MIN: u64 = 16 << 20;
 /// The longest object of S3 (AWS, "Amazon S3 multipart upload limits").
 const UPLOAD_MAX: u64 = 5 << 40;
+/// The longest time that an upload is kept for: 30 days.
+const UPLOAD_EXPIRY_MAX: Duration = Duration::from_hours(30 * 24);
 
 /// An IP address, bare or in the brackets of a URL, or a host name. The brackets are taken off.
 pub(super) fn host(text: &str) -> Parsed<String> {
@@ -334,6 +336,11 @@ pub(super) fn burst(text: &str) -> Parsed<u64> {
 pub(super) fn upload_max(text: &str) -> Parsed<u64> {
     let len = size(text).filter(|len| (1..=UPLOAD_MAX).contains(len));
     len.ok_or_else(|| "a size of 1 to 5120GiB, in bytes or with KiB, MiB or GiB".to_owned())
+}
+
+/// How long a resumable upload is kept that nobody goes on with: up to 30 days.
+pub(super) fn upload_expiry(text: &str) -> Parsed<Duration> {
+    lifetime(text, UPLOAD_EXPIRY_MAX)
 }
 
 /// A comma list of networks; an address is the network of itself.

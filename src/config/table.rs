@@ -629,6 +629,16 @@ pub const SETTINGS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        variables: &["VIDGATE_UPLOAD_EXPIRY"],
+        flag: "upload-expiry",
+        preset: Preset::Text("24h"),
+        value_name: "TIME",
+        help: "How long a resumable upload is kept that nobody goes on with",
+        heading: LIMITS,
+        read: |draft, text| parse::upload_expiry(text).map(|time| draft.config.upload_expiry = time),
+        ..ROW
+    },
+    Setting {
         variables: &["VIDGATE_HLS_JS"],
         flag: "hls-js",
         value_name: "PATH",

@@ -112,6 +112,7 @@ const VALUES: &[(&str, &str, &str, &str)] = &[
     ("VIDGATE_TRUSTED_PROXIES", "10.0.0.0/8, ::1", "trusted_proxies: [10.0.0.0/8, ::1/128]", "10.0.0.0/33"),
     ("VIDGATE_URL_TTL", "168h", "url_ttl: 604800s", "169h"),
     ("VIDGATE_MAX_UPLOAD", "5120GiB", "upload_max: 5497558138880", "0"),
+    ("VIDGATE_UPLOAD_EXPIRY", "720h", "upload_expiry: 2592000s", "999ms"),
     ("VIDGATE_HLS_JS", "/srv/hls.min.js", r#"hls_js: Some("/srv/hls.min.js")"#, "/srv/hls.mjs"),
     ("VIDGATE_CORS_ORIGINS", "*", "cors: Any", "http://a/"),
     ("VIDGATE_LOG", "Trace", "log_level: Trace", "loud"),

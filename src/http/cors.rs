@@ -14,11 +14,13 @@ pub enum CorsOrigins {
 }
 
 /// Fields of answers that a page may read besides the ones that every page may.
-const EXPOSED: &str =
-    "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Location, Retry-After";
+const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Length, Content-Range, ETag, Last-Modified, Location, Retry-After, \
+     Tus-Checksum-Algorithm, Tus-Extension, Tus-Max-Size, Tus-Resumable, Tus-Version, Upload-Expires, Upload-Length, \
+     Upload-Metadata, Upload-Offset";
 /// Fields that a page may send besides the ones that every page may.
 const ALLOWED_FIELDS: &str = "Authorization, Content-MD5, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Range, If-Unmodified-Since, Range, \
-     Repr-Digest, X-Amz-Checksum-Sha256";
+     Repr-Digest, Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset, X-Amz-Checksum-Sha256, \
+     X-HTTP-Method-Override, X-Request-ID";
 /// How long a browser may remember a preflight, in seconds: a day; browsers cut it to their own limit.
 const MAX_AGE_SECONDS: &str = "86400";
 

@@ -21,7 +21,7 @@ pub const TARGET_LEN_MAX: usize = 8 * 1024;
 pub const FIELDS_MAX: usize = 100;
 
 /// The fields that a handler reads; the others are not handed on. Lower case, in the order of their first use.
-pub const FIELDS_USED: [&str; 16] = [
+pub const FIELDS_USED: [&str; 22] = [
     "authorization",
     "range",
     "if-range",
@@ -38,6 +38,12 @@ pub const FIELDS_USED: [&str; 16] = [
     "content-md5",
     "repr-digest",
     "x-amz-checksum-sha256",
+    "tus-resumable",
+    "upload-length",
+    "upload-offset",
+    "upload-metadata",
+    "upload-checksum",
+    "x-http-method-override",
 ];
 
 /// The field in which a head that is handed on names its connection. Only the door writes it.

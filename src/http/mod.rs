@@ -1,6 +1,7 @@
 //! What HTTP asks for, decided in pure functions: no I/O, no clock, no locks.
 
 pub mod body;
+pub mod checksum;
 pub mod chunked;
 pub mod conditional;
 pub mod cors;
@@ -13,4 +14,5 @@ pub mod range;
 pub mod request_id;
 pub mod response;
 pub mod route;
+pub mod tus;
 pub mod upload;

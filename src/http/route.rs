@@ -11,8 +11,9 @@ use std::time::Duration;
 use percent_encoding::percent_decode_str;
 
 use crate::error::{Error, ErrorKind};
+use crate::http::tus;
 use crate::object::ObjectKey;
-use crate::store::ListQuery;
+use crate::store::{ListQuery, UploadId};
 
 /// The smallest chunk that a client gets, in bytes.
 pub const CHUNK_LEN_MIN: usize = 16 * 1024;
@@ -38,6 +39,10 @@ pub enum Route {
     Cookies(ObjectKey),
     /// Playback tokens are made: `/api/tokens`.
     Tokens,
+    /// Resumable uploads are made: `/api/uploads`.
+    Uploads,
+    /// A resumable upload: `/api/uploads/{id}`.
+    Upload(UploadId),
     /// The library page: `/`.
     Library,
     /// The player page: `/watch/{key}`.
@@ -58,7 +63,8 @@ impl Route {
         match self {
             Self::List if may_change => "GET, HEAD, POST, OPTIONS",
             Self::Entry(_) if may_change => "GET, HEAD, PUT, DELETE, OPTIONS",
-            Self::Tokens => "POST, OPTIONS",
+            Self::Tokens | Self::Uploads => "POST, OPTIONS",
+            Self::Upload(_) => "HEAD, PATCH, DELETE, OPTIONS",
             _ => "GET, HEAD, OPTIONS",
         }
     }
@@ -85,6 +91,7 @@ impl Route {
             Self::Url(_) => "url",
             Self::Cookies(_) => "cookies",
             Self::Tokens => "tokens",
+            Self::Uploads | Self::Upload(_) => "uploads",
             Self::Library => "library",
             Self::Watch(_) => "watch",
             Self::Hls => "hls",
@@ -99,8 +106,9 @@ impl Route {
 pub const TOKENS: &str = "/api/tokens";
 
 /// The names of all routes. The last is for what is no route.
-pub const NAMES: [&str; 12] =
-    ["stream", "list", "entry", "url", "cookies", "tokens", "library", "watch", "health", "ready", "metrics", "none"];
+pub const NAMES: [&str; 13] = [
+    "stream", "list", "entry", "url", "cookies", "tokens", "uploads", "library", "watch", "health", "ready", "metrics", "none",
+];
 
 /// The place of a route's name among all.
 pub fn place(route: Option<&Route>) -> usize {
@@ -126,6 +134,7 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
         "/metrics" => return Ok(Route::Metrics),
         "/api/videos" => return Ok(Route::List),
         TOKENS => return Ok(Route::Tokens),
+        tus::PATH => return Ok(Route::Uploads),
         _ => {}
     }
     if let Some(rest) = path.strip_prefix("/api/videos/") {
@@ -136,6 +145,10 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
             "cookies" => ObjectKey::from_path(key).map(Route::Cookies),
             _ => ObjectKey::from_path(rest).map(Route::Entry),
         };
+    }
+    if tus::is_path(path) {
+        let id = path.rsplit_once('/').filter(|(folder, _)| *folder == tus::PATH).and_then(|(_, id)| UploadId::parse(id));
+        return id.map(Route::Upload).ok_or_else(|| ErrorKind::NotFound.into());
     }
     if let Some(rest) = path.strip_prefix("/media/") {
         // A first segment that starts with ~ is a playback token, and the key lies behind it.
@@ -293,6 +306,7 @@ mod tests {
             "/api/videos/a/url",
             "/api/videos/a/cookies",
             "/api/tokens",
+            "/api/uploads",
             "/media/a",
             "/watch/a",
         ];

@@ -16,8 +16,8 @@ use crate::serve::socket::Received;
 /// How many bytes are read at once.
 const READ_LEN: usize = 64 * 1024;
 
-/// How long is waited for a client at a time, before it is looked at whether the server stops.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long is waited for a client at a time, before it is looked at whether it is waited for in vain.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// How long, and for how many bytes, a client that is answered in the middle of its body is listened to.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
@@ -65,7 +65,8 @@ pub(crate) struct BodyReader<'c> {
     len_max: u64,
     len: u64,
     progress: Progress,
-    is_stopping: &'c AtomicBool,
+    /// Any of them ends the wait for the client.
+    stops: &'c [&'c AtomicBool],
     buf: Box<[u8]>,
     /// What of it came and is not given yet.
     ready: Range<usize>,
@@ -76,7 +77,7 @@ impl<'c> BodyReader<'c> {
     ///
     /// # Errors
     /// [`ErrorKind::PayloadTooLarge`] where its length says that it is longer than that.
-    pub(crate) fn new(connection: &'c mut Connection, len_max: u64, is_stopping: &'c AtomicBool) -> Result<Self, Error> {
+    pub(crate) fn new(connection: &'c mut Connection, len_max: u64, stops: &'c [&'c AtomicBool]) -> Result<Self, Error> {
         let framing = match connection.body_framing() {
             BodyFraming::None => Framing::Over,
             BodyFraming::Length(len) if len > len_max => return Err(too_long(len_max)),
@@ -84,7 +85,7 @@ impl<'c> BodyReader<'c> {
             BodyFraming::Chunked => Framing::Chunked(Decoder::default()),
         };
         let buf = vec![0; READ_LEN].into_boxed_slice();
-        Ok(Self { connection, framing, len_max, len: 0, progress: Progress::START, is_stopping, buf, ready: 0..0 })
+        Ok(Self { connection, framing, len_max, len: 0, progress: Progress::START, stops, buf, ready: 0..0 })
     }
 
     /// Tells a client that waits for it to go on. Whoever refuses a body does so before.
@@ -110,7 +111,7 @@ impl<'c> BodyReader<'c> {
                 Framing::Over => return Ok(None),
                 Framing::Length(left) => {
                     let len = usize::try_from(*left).unwrap_or(usize::MAX).min(READ_LEN);
-                    let came = receive(self.connection, &mut self.buf[..len], &mut self.progress, self.is_stopping)?;
+                    let came = receive(self.connection, &mut self.buf[..len], &mut self.progress, self.stops)?;
                     *left -= came as u64;
                     if *left == 0 {
                         self.end();
@@ -134,7 +135,7 @@ impl<'c> BodyReader<'c> {
                             self.end();
                         }
                         Piece::More => {
-                            let came = receive(self.connection, &mut self.buf, &mut self.progress, self.is_stopping)?;
+                            let came = receive(self.connection, &mut self.buf, &mut self.progress, self.stops)?;
                             self.ready = 0..came;
                         }
                     }
@@ -154,7 +155,7 @@ fn receive(
     connection: &mut Connection,
     buf: &mut [u8],
     progress: &mut Progress,
-    is_stopping: &AtomicBool,
+    stops: &[&AtomicBool],
 ) -> Result<usize, Error> {
     loop {
         match connection.receive_body(buf).map_err(gone)? {
@@ -163,7 +164,7 @@ fn receive(
                 return Ok(len);
             }
             Received::End => return Err(Error::new(ErrorKind::BadRequest, "the body ended before its end")),
-            Received::Nothing if is_stopping.load(Ordering::Relaxed) => return Err(ErrorKind::Busy.into()),
+            Received::Nothing if stops.iter().any(|stop| stop.load(Ordering::Relaxed)) => return Err(ErrorKind::Busy.into()),
             Received::Nothing => {
                 let since = Instant::now();
                 connection.wait_for_body_bytes(LOOK_EVERY).map_err(gone)?;

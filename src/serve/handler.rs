@@ -17,7 +17,7 @@ use crate::http::forwarded;
 use crate::http::plan::{self, Options};
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
-use crate::http::upload;
+use crate::http::{tus, upload};
 use crate::metrics::TEXT_TYPE;
 use crate::object::{ETag, ObjectKey, content_type_of};
 use crate::serve::access::{Access, Caller, Pass};
@@ -28,8 +28,9 @@ use crate::serve::lanes::Request;
 use crate::serve::links::{LinkRequest, Links};
 use crate::serve::quota::{Permit, Quota};
 use crate::serve::readiness::Readiness;
+use crate::serve::resumable::{self, Desk};
 use crate::serve::source::{Looked, Source};
-use crate::serve::upload::Plan;
+use crate::serve::upload::{Plan, Task};
 use crate::sign::token::{self, Claims, Wanted};
 use crate::store::Condition;
 use crate::web::{Asset, Pages};
@@ -52,6 +53,7 @@ pub(crate) struct Handler {
     pub(crate) readiness: Readiness,
     /// The longest object that may be uploaded, in bytes.
     pub(crate) upload_max: u64,
+    pub(crate) desk: Desk,
 }
 
 /// An answer that is ready to be sent: the head's fields, the first slice of the body, and the rest of it.
@@ -69,7 +71,7 @@ pub(crate) enum Outcome {
     /// Nothing before another request has fetched this.
     Join(Wait),
     /// Nothing before its body was received, which takes its time.
-    Receive(Box<Plan>),
+    Receive(Box<Task>),
 }
 
 impl From<Response> for Outcome {
@@ -109,11 +111,15 @@ impl Handler {
     pub(crate) fn receive(
         &self,
         request: &Request,
-        plan: Plan,
+        task: Task,
         connection: &mut Connection,
         is_stopping: &AtomicBool,
     ) -> Answer {
-        match plan.run(&self.source, connection, self.upload_max, is_stopping) {
+        let received = match task {
+            Task::Whole(plan) => plan.run(&self.source, connection, self.upload_max, is_stopping),
+            Task::Resumable(plan) => self.desk.run(*plan, &self.source, connection, self.upload_max, is_stopping),
+        };
+        match received {
             Ok(response) => self.complete(request, response.into()),
             Err(error) => self.refuse(request, &error),
         }
@@ -132,6 +138,12 @@ impl Handler {
         } else if let Body::Bytes(bytes) = &answer.response.body {
             answer.slice = bytes.clone();
         }
+        if tus::is_path(route::split(&request.target).0) {
+            answer.response.field("Tus-Resumable", tus::VERSION);
+            if answer.response.status() >= 400 {
+                answer.response.field("Tus-Version", tus::VERSION);
+            }
+        }
         self.cors.mark(request.fields.get("origin"), &mut answer.response);
         answer
     }
@@ -139,7 +151,11 @@ impl Handler {
     fn route(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Result<Outcome, Error> {
         let (path, query) = route::split(&request.target);
         if request.method == "OPTIONS" {
-            return Ok(self.cors.preflight(request.fields.get("origin"), ANY_METHODS).into());
+            let mut response = self.cors.preflight(request.fields.get("origin"), ANY_METHODS);
+            if tus::is_path(path) && self.access.admin.is_some() && self.source.store.resumable().is_some() {
+                tus::describe(&mut response, self.upload_max);
+            }
+            return Ok(response.into());
         }
         let route = route::resolve(path)?;
         let is_head = request.method == "HEAD";
@@ -184,6 +200,7 @@ impl Handler {
                 if redirect { link.redirect() } else { Response::with_json(200, &link.json()) }.into()
             }
             Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
+            Route::Uploads | Route::Upload(_) => return self.change(request, route, landing.as_ref()),
             Route::Tokens => return Ok(refuse_method(&route, self.access.admin.is_some()).into()),
             Route::Library => page(&self.pages.library).into(),
             Route::Watch(_) => page(&self.pages.player).into(),
@@ -197,13 +214,20 @@ impl Handler {
     /// What changes the store, or would.
     fn change(&self, request: &Request, route: Route, landing: Option<&Landing>) -> Result<Outcome, Error> {
         match (request.method.as_str(), route) {
+            (_, route @ (Route::Uploads | Route::Upload(_))) => {
+                self.access.change(request)?;
+                Ok(match resumable::Plan::of(route.clone(), request)? {
+                    Some(plan) => Outcome::Receive(Box::new(Task::Resumable(Box::new(plan)))),
+                    None => refuse_method(&route, true).into(),
+                })
+            }
             ("PUT", Route::Entry(key)) => {
                 self.access.change(request)?;
-                Ok(Outcome::Receive(Box::new(Plan::object(key, request)?)))
+                Ok(Outcome::Receive(Box::new(Task::Whole(Box::new(Plan::object(key, request)?)))))
             }
             ("POST", Route::List) => {
                 self.access.change(request)?;
-                Ok(Outcome::Receive(Box::new(Plan::form(request)?)))
+                Ok(Outcome::Receive(Box::new(Task::Whole(Box::new(Plan::form(request)?)))))
             }
             ("DELETE", Route::Entry(key)) => {
                 self.access.change(request)?;
@@ -353,7 +377,7 @@ impl Handler {
 }
 
 /// What OPTIONS says of every address: the methods that some route has. A preflight is not told what exists.
-const ANY_METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS";
+const ANY_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
 
 /// A method that the route has not.
 fn refuse_method(route: &Route, may_change: bool) -> Response {

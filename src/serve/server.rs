@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::{self, JoinHandle};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use polling::Poller;
 use rustix::process::{Resource, Rlimit};
@@ -25,6 +25,7 @@ use crate::serve::pace::Pace;
 use crate::serve::pool::Pool;
 use crate::serve::quota::Quota;
 use crate::serve::readiness::Readiness;
+use crate::serve::resumable::Desk;
 use crate::serve::socket::Registered;
 use crate::serve::source::Source;
 use crate::serve::upload::Uploads;
@@ -44,6 +45,10 @@ const DESCRIPTORS_KEPT: usize = 256;
 
 /// How often the store is swept of what uploads left behind.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
+
+/// How often resumable uploads are looked at for those that expired: every quarter of the time that they are kept, within these.
+const EXPIRE_EVERY_MIN: Duration = Duration::from_millis(500);
+const EXPIRE_EVERY_MAX: Duration = Duration::from_mins(10);
 
 /// Opens the store that a configuration names.
 ///
@@ -204,6 +209,7 @@ impl Parts {
             url_ttl: config.url_ttl,
             readiness: Readiness::default(),
             upload_max: config.upload_max,
+            desk: Desk::new(config.upload_expiry),
         };
         let pace = config.rate.map(|rate| Pace { rate: rate.max(1), burst: config.burst });
         let pool = Pool::new(threads);
@@ -243,9 +249,9 @@ impl Parts {
         };
         let sweeps = if work.handler.access.admin.is_some() {
             let (sender, receiver) = mpsc::channel();
-            let source = Arc::clone(&work.handler.source);
+            let (source, lifetime) = (Arc::clone(&work.handler.source), work.handler.desk.lifetime);
             // It is not waited for: it may wait for the store, and ends by itself.
-            spawn("sweep", Box::new(move || sweep(&source, &receiver)))?;
+            spawn("sweep", Box::new(move || sweep(&source, lifetime, &receiver)))?;
             Some(sender)
         } else {
             None
@@ -255,13 +261,25 @@ impl Parts {
     }
 }
 
-/// Sweeps the store from time to time, until the sender is dropped.
-fn sweep(source: &Source, ends: &Receiver<()>) {
-    loop {
-        if let Err(error) = source.store.sweep() {
+/// Sweeps the store from time to time, until the sender is dropped. Resumable uploads are kept for `lifetime`.
+fn sweep(source: &Source, lifetime: Duration, ends: &Receiver<()>) {
+    // Each look at them lists all that there are, so it is had less often; and soon enough where they are kept for seconds.
+    let expire_every = (lifetime / 4).clamp(EXPIRE_EVERY_MIN, EXPIRE_EVERY_MAX);
+    let mut expired_at: Option<Instant> = None;
+    let told = |outcome: Result<(), Error>| {
+        if let Err(error) = outcome {
             log::warn!("what uploads left behind could not be removed, and will be later: {}", error.chain());
         }
-        if ends.recv_timeout(SWEEP_EVERY) != Err(RecvTimeoutError::Timeout) {
+    };
+    loop {
+        told(source.store.sweep());
+        if let Some(resumable) = source.store.resumable()
+            && expired_at.is_none_or(|at| at.elapsed() >= expire_every)
+        {
+            told(resumable.remove_expired(SystemTime::now(), lifetime));
+            expired_at = Some(Instant::now());
+        }
+        if ends.recv_timeout(SWEEP_EVERY.min(expire_every)) != Err(RecvTimeoutError::Timeout) {
             return;
         }
     }

@@ -20,12 +20,16 @@ use crate::serve::body::BodyReader;
 use crate::serve::connection::Connection;
 use crate::serve::handler::entry;
 use crate::serve::lanes::Request;
+use crate::serve::resumable;
 use crate::serve::source::Source;
 use crate::store::{Condition, Sink, Upload};
 
-/// How many uploads run at a time; the next one is answered 503. Each holds a thread and, where the store is a bucket, one part of
+/// How many uploads receive at a time; the next one is answered 503. Each holds a thread and, where the store is a bucket, one part of
 /// its object.
 const RUNNING_MAX: usize = 32;
+
+/// How many requests at a time ask about uploads, or end them, without receiving anything.
+const BRIEF_MAX: usize = 32;
 
 /// How much longer than its file a form may be, in bytes: its boundaries, the heads of its parts, and fields that nobody asked for.
 const FORM_LEN_MORE: u64 = 1024 * 1024;
@@ -34,6 +38,7 @@ const FORM_LEN_MORE: u64 = 1024 * 1024;
 #[derive(Default)]
 pub(crate) struct Uploads {
     running: Arc<AtomicUsize>,
+    brief: Arc<AtomicUsize>,
     is_stopping: Arc<AtomicBool>,
 }
 
@@ -43,10 +48,11 @@ pub(crate) struct Place(Arc<AtomicUsize>);
 impl Uploads {
     /// # Errors
     /// [`ErrorKind::Busy`] where as many run as may.
-    pub(crate) fn enter(&self) -> Result<Place, Error> {
-        let place = Place(Arc::clone(&self.running));
-        if place.0.fetch_add(1, Ordering::Relaxed) >= RUNNING_MAX {
-            return Err(Error::new(ErrorKind::Busy, format!("{RUNNING_MAX} uploads run, and no more may")));
+    pub(crate) fn enter(&self, task: &Task) -> Result<Place, Error> {
+        let (count, max) = if task.is_brief() { (&self.brief, BRIEF_MAX) } else { (&self.running, RUNNING_MAX) };
+        let place = Place(Arc::clone(count));
+        if place.0.fetch_add(1, Ordering::Relaxed) >= max {
+            return Err(Error::new(ErrorKind::Busy, format!("{max} uploads run, and no more may")));
         }
         Ok(place)
     }
@@ -65,6 +71,20 @@ impl Uploads {
 impl Drop for Place {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// What is done on a thread of its own.
+pub(crate) enum Task {
+    /// An object is received.
+    Whole(Box<Plan>),
+    /// A request of the tus protocol.
+    Resumable(Box<resumable::Plan>),
+}
+
+impl Task {
+    fn is_brief(&self) -> bool {
+        matches!(self, Self::Resumable(plan) if plan.is_brief())
     }
 }
 
@@ -129,7 +149,8 @@ impl Plan {
             Target::Form(_) => len_max.saturating_add(FORM_LEN_MORE),
         };
         let size_max = known_len.unwrap_or(len_max).min(len_max);
-        let mut body = BodyReader::new(connection, body_len_max, is_stopping)?;
+        let stops = [is_stopping];
+        let mut body = BodyReader::new(connection, body_len_max, &stops)?;
         let received = match target {
             Target::Object(key) => {
                 let upload = Upload { key, content_type, size_max, condition };
@@ -291,16 +312,29 @@ fn bad(why: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::UploadId;
 
     #[test]
     fn so_many_run_and_no_more() {
         let uploads = Uploads::default();
-        let mut places: Vec<Place> = (0..RUNNING_MAX).map(|_| uploads.enter().unwrap()).collect();
+        let long = Task::Whole(Box::new(Plan {
+            target: Target::Object(ObjectKey::new("film.mp4").unwrap()),
+            content_type: None,
+            condition: Condition::None,
+            checksums: Checksums::of(&std::iter::empty::<(&str, &str)>().collect()).unwrap(),
+        }));
+        let mut places: Vec<Place> = (0..RUNNING_MAX).map(|_| uploads.enter(&long).unwrap()).collect();
+        // Who only asks how far he is need not wait for those that send.
+        let brief = Task::Resumable(Box::new(resumable::Plan::Look(UploadId::new())));
+        let asking: Vec<Place> = (0..BRIEF_MAX).map(|_| uploads.enter(&brief).unwrap()).collect();
+        assert!(uploads.enter(&brief).is_err());
+        drop(asking);
+        assert!(uploads.enter(&brief).is_ok());
         for _ in 0..3 {
-            assert_eq!(uploads.enter().err().map(|error| error.kind()), Some(ErrorKind::Busy));
+            assert_eq!(uploads.enter(&long).err().map(|error| error.kind()), Some(ErrorKind::Busy));
         }
         drop(places.pop());
-        places.push(uploads.enter().unwrap());
-        assert!(uploads.enter().is_err());
+        places.push(uploads.enter(&long).unwrap());
+        assert!(uploads.enter(&long).is_err());
     }
 }

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::http::head::BodyFraming;
 use crate::http::response::Persistence;
 use crate::http::route::{self, Route};
+use crate::http::tus;
 use crate::metrics::{Census, Closed};
 use crate::serve::body;
 use crate::serve::connection::{Connection, Entrance};
@@ -20,7 +21,7 @@ use crate::serve::lot::Lot;
 use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
 use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream, Turn};
-use crate::serve::upload::{Plan, Uploads};
+use crate::serve::upload::{Task, Uploads};
 use crate::serve::visit::{Visit, Visits};
 
 /// The bodies that are sent in one packet with their head, in bytes at most.
@@ -91,6 +92,11 @@ impl Work {
     pub(crate) fn submit_request(self: &Arc<Self>, mut connection: Connection, mut request: Request) {
         request.body = connection.take_off_head();
         let since = Instant::now();
+        if tus::is_path(route::split(&request.target).0)
+            && let Some(method) = tus::method(&request.method, &request.fields)
+        {
+            method.clone_into(&mut request.method);
+        }
         let route = route::resolve(route::split(&request.target).0).ok();
         let visit = self.visits.begin(connection.peer.ip(), &request, route.as_ref(), since);
         // An upload asks the store on its own thread; here only its head is looked at.
@@ -160,13 +166,13 @@ impl Work {
         match outcome {
             Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
             Outcome::Join(wait) => self.join_asked(asked, &wait),
-            Outcome::Receive(plan) => self.start_upload(asked, *plan),
+            Outcome::Receive(task) => self.start_upload(asked, *task),
         }
     }
 
     /// The request gets a thread of its own, where there is one for it.
-    fn start_upload(self: &Arc<Self>, asked: Box<Asked>, plan: Plan) {
-        let place = match self.uploads.enter() {
+    fn start_upload(self: &Arc<Self>, asked: Box<Asked>, task: Task) {
+        let place = match self.uploads.enter(&task) {
             Ok(place) => place,
             Err(error) => {
                 let answer = self.handler.refuse(&asked.request, &error);
@@ -175,7 +181,7 @@ impl Work {
         };
         let work = Arc::clone(self);
         let run = move || {
-            work.receive(*asked, plan);
+            work.receive(*asked, task);
             drop(place);
         };
         if let Err(error) = thread::Builder::new().name("vidgate-upload".into()).spawn(run) {
@@ -185,9 +191,9 @@ impl Work {
     }
 
     /// Receives an upload and answers it, on a thread of its own.
-    fn receive(self: &Arc<Self>, mut asked: Asked, plan: Plan) {
+    fn receive(self: &Arc<Self>, mut asked: Asked, task: Task) {
         let scope = asked.visit.enter();
-        let answer = self.handler.receive(&asked.request, plan, &mut asked.connection, self.uploads.is_stopping());
+        let answer = self.handler.receive(&asked.request, task, &mut asked.connection, self.uploads.is_stopping());
         asked.visit.leave(scope);
         let has_unread = asked.connection.body_framing() != BodyFraming::None;
         let mut stream = self.prepare(asked, answer, FIRST_QUANTUM_LEN);

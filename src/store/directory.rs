@@ -1,10 +1,11 @@
 //! A directory of files as a store.
 //!
 //! In scope: the contract of [`Store`] on top of a file system. Not in scope: staying below the root (`beneath`), the order of a
-//! listing (`listing`), and writing (`upload`).
+//! listing (`listing`), and writing (`upload`, `resumable`).
 
 mod beneath;
 mod listing;
+mod resumable;
 mod upload;
 
 use std::fmt::Debug;
@@ -23,7 +24,7 @@ pub use beneath::Resolution;
 use beneath::Root;
 
 use super::append::{self, Reads};
-use super::{ListEntry, ListPage, ListQuery, Locality, Sink, Span, Store, Upload};
+use super::{ListEntry, ListPage, ListQuery, Locality, Resumable, Sink, Span, Store, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 
@@ -143,6 +144,10 @@ impl Store for Directory {
 
     fn sweep(&self) -> Result<(), Error> {
         upload::sweep(&self.root)
+    }
+
+    fn resumable(&self) -> Option<&dyn Resumable> {
+        Some(self)
     }
 
     /// The kernel keeps files in memory already, and a look at one is no dearer than a look into a cache.

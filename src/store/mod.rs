@@ -9,6 +9,7 @@ pub(crate) mod blocks;
 pub mod credentials;
 mod directory;
 mod meta;
+mod resumable;
 mod s3;
 mod write;
 
@@ -19,6 +20,7 @@ pub use adapted::{Adapted, Adaptor, Chunk};
 pub use credentials::CredentialsConfig;
 pub use directory::{Directory, Resolution};
 pub use meta::{MetaConfig, Metadata, RedisUrl};
+pub use resumable::{Counting, Finished, NewResumable, PieceSink, Resumable, Standing, UploadId};
 pub use s3::{Addressing, BucketLook, Limits, S3, S3Config};
 pub use write::{Condition, Sink, Upload};
 
@@ -102,6 +104,11 @@ pub trait Store: Send + Sync + 'static {
     /// As rule 6 says.
     fn sweep(&self) -> Result<(), Error> {
         Ok(())
+    }
+
+    /// Uploads that can be taken up again, where this store has them; one that says nothing has not.
+    fn resumable(&self) -> Option<&dyn Resumable> {
+        None
     }
 
     /// Whether it is worth keeping what was read. [`Locality::Far`] where a store says nothing.

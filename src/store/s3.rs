@@ -2,7 +2,7 @@
 //!
 //! In scope: the contract of [`Store`] on top of signed requests. Not in scope: where the bucket is and who asks (`config`), how
 //! a request is sent (`wire`, and `plain` for the parts of objects of a store without TLS), what a reply may look like (`reply`,
-//! `span`, `listing`), and writing (`upload`, `multipart`).
+//! `span`, `listing`), and writing (`upload`, `multipart`, `resumable`).
 //!
 //! ```text
 //! key ──► presign (rusty-s3) ──► wire::send (ureq) ──► reply::check_* ──► ObjectMeta | BodySpan | ListPage
@@ -13,8 +13,11 @@ mod checkup;
 mod config;
 mod listing;
 mod multipart;
+mod own;
+mod pieces;
 mod plain;
 mod reply;
+mod resumable;
 mod signed;
 mod span;
 mod upload;
@@ -34,6 +37,7 @@ pub use config::{Addressing, S3Config};
 pub use wire::Limits;
 
 use self::multipart::Orphans;
+use self::own::is_own;
 use self::plain::{Payload, Plain};
 use self::reply::Request;
 use self::signed::SignedUrls;
@@ -41,7 +45,7 @@ use self::span::BodySpan;
 use self::upload::PartSink;
 use self::wire::{Sending, Wire};
 use super::credentials::Provider;
-use super::{ListPage, ListQuery, Presigned, Sink, Span, Store, Upload};
+use super::{ListPage, ListQuery, Presigned, Resumable, Sink, Span, Store, Upload};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 
@@ -175,6 +179,34 @@ impl S3 {
         proof_ms > 0 && self.built.elapsed() <= Duration::from_millis(proof_ms - 1) + BUCKET_PROOF_LIFETIME
     }
 
+    /// A page of the listing, without the names of ours that it has.
+    fn list_page(&self, query: &ListQuery) -> Result<ListPage, Error> {
+        let request = Request::new("LIST", "the bucket", self.bucket.name());
+        let sign = |credentials: &Credentials| {
+            let mut action = self.bucket.list_objects_v2(Some(credentials));
+            action.with_max_keys(query.limit);
+            if !query.prefix.is_empty() {
+                action.with_prefix(query.prefix.as_str());
+            }
+            if let Some(after) = query.after.as_deref().filter(|after| !after.is_empty()) {
+                action.with_start_after(after);
+            }
+            Self::presign(&action)
+        };
+        let response = self.ask(&request, &[], sign)?;
+        if response.status().as_u16() != 200 {
+            return match self.wire.refuse(&request, response) {
+                // A prefix that this store cannot hold; a missing bucket is told apart from that.
+                error if error.kind() == ErrorKind::NotFound => Ok(ListPage::default()),
+                error => Err(error),
+            };
+        }
+        let body = self.wire.text(&request, response)?;
+        let page = listing::check_page(&request, &body, query)?;
+        self.note_bucket_exists();
+        Ok(page)
+    }
+
     /// Asks for the bucket itself, where an object was not found and nothing proves yet that the bucket exists.
     fn check_bucket(&self) -> Result<(), Error> {
         if self.is_bucket_proven() {
@@ -241,29 +273,14 @@ impl Store for S3 {
         if !query.can_match() {
             return Ok(ListPage::default());
         }
-        let request = Request::new("LIST", "the bucket", self.bucket.name());
-        let sign = |credentials: &Credentials| {
-            let mut action = self.bucket.list_objects_v2(Some(credentials));
-            action.with_max_keys(query.limit);
-            if !query.prefix.is_empty() {
-                action.with_prefix(query.prefix.as_str());
-            }
-            if let Some(after) = query.after.as_deref().filter(|after| !after.is_empty()) {
-                action.with_start_after(after);
-            }
-            Self::presign(&action)
-        };
-        let response = self.ask(&request, &[], sign)?;
-        if response.status().as_u16() != 200 {
-            return match self.wire.refuse(&request, response) {
-                // A prefix that this store cannot hold; a missing bucket is told apart from that.
-                error if error.kind() == ErrorKind::NotFound => Ok(ListPage::default()),
-                error => Err(error),
-            };
+        let mut page = self.list_page(query)?;
+        if page.next.as_deref().is_some_and(is_own) {
+            // The rest of our own names is skipped, so that they leave no page empty.
+            let limit = query.limit - page.entries.len();
+            let rest = self.list_page(&ListQuery { after: Some(own::BEHIND.to_owned()), limit, ..query.clone() })?;
+            page.entries.extend(rest.entries);
+            page.next = rest.next;
         }
-        let body = self.wire.text(&request, response)?;
-        let page = listing::check_page(&request, &body, query)?;
-        self.note_bucket_exists();
         Ok(page)
     }
 
@@ -303,6 +320,10 @@ impl Store for S3 {
 
     fn sweep(&self) -> Result<(), Error> {
         self.orphans.abort(self)
+    }
+
+    fn resumable(&self) -> Option<&dyn Resumable> {
+        Some(self)
     }
 
     fn identity(&self) -> String {

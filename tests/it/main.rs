@@ -25,6 +25,7 @@ mod players;
 mod pressure;
 #[cfg(feature = "redis")]
 mod redis;
+mod resumable;
 mod resume;
 mod store_contract;
 mod store_directory;

@@ -61,64 +61,85 @@ impl<'d> FileSink<'d> {
         Ok(Self { store, upload: upload.clone(), pin, folder, file, name, is_temporary: true })
     }
 
+    fn complete(&self) -> Complete<'_> {
+        let Self { store, upload, pin, folder, file, name, .. } = self;
+        Complete { store, key: &upload.key, pin, folder, file, name }
+    }
+}
+
+/// A file that has all its bytes, and is not in its place yet.
+pub(super) struct Complete<'c> {
+    pub(super) store: &'c Directory,
+    pub(super) key: &'c ObjectKey,
+    pub(super) pin: &'c Pin,
+    /// Where it lies, and its name in there.
+    pub(super) folder: &'c OwnedFd,
+    pub(super) file: &'c OwnedFd,
+    pub(super) name: &'c str,
+}
+
+/// What became of the name that a file had before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Former {
+    /// It is gone.
+    Gone,
+    /// It is still there.
+    Stays,
+}
+
+impl Complete<'_> {
     /// Puts the file in its place. One upload at a time does this, of all processes that share the directory, so that none comes
     /// between the look at what is there and the change of it. Other programs may.
-    fn publish(&mut self) -> Result<(), Error> {
-        let key = &self.upload.key;
+    pub(super) fn publish(&self) -> Result<Former, Error> {
+        let key = self.key;
         let fail = |what: &'static str| move |errno| explain(errno, what, key);
+        fsync(self.file).map_err(fail("sync"))?;
         let (parent, name) =
             self.store.root.open_parent(key.as_str(), Missing::Make).map_err(fail("make the directories of"))?;
         let _one_at_a_time = self.store.publishing.lock().unwrap_or_else(PoisonError::into_inner);
-        match retry_on_intr(|| flock(&self.folder, FlockOperation::LockExclusive)) {
+        match retry_on_intr(|| flock(self.folder, FlockOperation::LockExclusive)) {
             // NFS locks no directory (flock(2)), others lock nothing: then other processes are like other programs.
             Ok(()) | Err(Errno::BADF | Errno::NOLCK | Errno::NOTSUP | Errno::NOSYS | Errno::INVAL) => {}
             Err(errno) => return Err(fail("lock the directory for")(errno)),
         }
-        if self.pin != Pin::Any {
+        if *self.pin != Pin::Any {
             self.pin.check(key, found(self.store, key)?.as_ref())?;
         }
-        if self.pin == Pin::Nothing {
+        let mut former = Former::Gone;
+        if *self.pin == Pin::Nothing {
             // A link is made where there is nothing, or not at all; a rename would replace what came meanwhile.
-            match linkat(&self.folder, &*self.name, &parent, name, AtFlags::empty()) {
-                Ok(()) => {}
-                Err(Errno::EXIST) => self.pin.check(key, Some(&self.etag()?))?,
+            match linkat(self.folder, self.name, &parent, name, AtFlags::empty()) {
+                Ok(()) => former = Former::Stays,
+                Err(Errno::EXIST) => self.pin.check(key, Some(&etag_of_file(self.file, key)?))?,
                 // The file system knows no links.
-                Err(Errno::PERM | Errno::NOTSUP) => rename_to_nothing(&self.folder, &self.name, &parent, name)
-                    .map(|()| self.is_temporary = false)
-                    .map_err(fail("put in its place"))?,
+                Err(Errno::PERM | Errno::NOTSUP) => {
+                    rename_to_nothing(self.folder, self.name, &parent, name).map_err(fail("put in its place"))?;
+                }
                 Err(errno) => return Err(fail("put in its place")(errno)),
             }
         } else {
-            renameat(&self.folder, &*self.name, &parent, name).map_err(fail("put in its place"))?;
-            self.is_temporary = false;
+            renameat(self.folder, self.name, &parent, name).map_err(fail("put in its place"))?;
         }
         if let Err(errno) = sync_folder(std::os::fd::AsFd::as_fd(&parent)) {
             // It is there, and whoever looks sees it.
             log::warn!("the directory of {key:?} could not be synced: {errno}");
         }
-        Ok(())
-    }
-
-    fn etag(&self) -> Result<ETag, Error> {
-        etag_of(&fstat(&self.file).map_err(|errno| explain(errno, "stat", &self.upload.key))?)
+        Ok(former)
     }
 }
 
+/// The version that a file is, wherever it lies.
+pub(super) fn etag_of_file(file: &OwnedFd, key: &ObjectKey) -> Result<ETag, Error> {
+    etag_of(&fstat(file).map_err(|errno| explain(errno, "stat", key))?)
+}
+
 impl Sink for FileSink<'_> {
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
-        while !bytes.is_empty() {
-            match retry_on_intr(|| write(&self.file, bytes)) {
-                Ok(0) => return Err(explain(Errno::IO, "write", &self.upload.key)),
-                Ok(len) => bytes = &bytes[len..],
-                Err(errno) => return Err(explain(errno, "write", &self.upload.key)),
-            }
-        }
-        Ok(())
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        write_all(&self.file, bytes, &self.upload.key)
     }
 
     fn finish(mut self: Box<Self>) -> Result<ObjectMeta, Error> {
-        fsync(&self.file).map_err(|errno| explain(errno, "sync", &self.upload.key))?;
-        self.publish()?;
+        self.is_temporary = self.complete().publish()? == Former::Stays;
         let stat = fstat(&self.file).map_err(|errno| explain(errno, "stat", &self.upload.key))?;
         Ok(ObjectMeta {
             id: ObjectId { key: self.upload.key.clone(), etag: etag_of(&stat)? },
@@ -140,8 +161,20 @@ impl Drop for FileSink<'_> {
     }
 }
 
+/// Writes bytes where the file is at.
+pub(super) fn write_all(file: &OwnedFd, mut bytes: &[u8], key: &ObjectKey) -> Result<(), Error> {
+    while !bytes.is_empty() {
+        match retry_on_intr(|| write(file, bytes)) {
+            Ok(0) => return Err(explain(Errno::IO, "write", key)),
+            Ok(len) => bytes = &bytes[len..],
+            Err(errno) => return Err(explain(errno, "write", key)),
+        }
+    }
+    Ok(())
+}
+
 /// The version that is there now.
-fn found(store: &Directory, key: &ObjectKey) -> Result<Option<ETag>, Error> {
+pub(super) fn found(store: &Directory, key: &ObjectKey) -> Result<Option<ETag>, Error> {
     match store.root.stat_file(key.as_str()) {
         Ok(stat) => etag_of(&stat).map(Some),
         Err(errno) if means_missing(errno) && store.root.is_gone() => Err(gone()),
@@ -151,7 +184,7 @@ fn found(store: &Directory, key: &ObjectKey) -> Result<Option<ETag>, Error> {
 }
 
 /// Refuses early what could not be put in its place later.
-fn check_place(root: &Root, key: &ObjectKey) -> Result<(), Error> {
+pub(super) fn check_place(root: &Root, key: &ObjectKey) -> Result<(), Error> {
     let (parent, name) = match root.open_parent(key.as_str(), Missing::Fail) {
         Ok(place) => place,
         Err(Errno::NOENT) => return Ok(()),
@@ -242,7 +275,7 @@ pub(super) fn sweep(root: &Root) -> Result<(), Error> {
 }
 
 /// The crate's error for a failed system call while the object `key` is written.
-fn explain(errno: Errno, what: &str, key: &ObjectKey) -> Error {
+pub(super) fn explain(errno: Errno, what: &str, key: &ObjectKey) -> Error {
     let (kind, why) = match errno {
         Errno::ACCESS | Errno::PERM => (ErrorKind::UpstreamForbidden, ""),
         Errno::NAMETOOLONG => (ErrorKind::BadKey, ": a segment of it is too long"),

@@ -46,6 +46,42 @@ pub(super) fn check_page(request: &Request, xml: &str, query: &ListQuery) -> Res
     Ok(ListPage { entries, next })
 }
 
+/// A name of ours in a listing, which is no key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Named {
+    /// All of it.
+    pub(super) name: String,
+    /// How many bytes it has.
+    pub(super) size: u64,
+    /// When it was written.
+    pub(super) last_modified: SystemTime,
+}
+
+/// The names of a listing's page that start so and come behind `after`, and whether there are more.
+///
+/// # Errors
+/// As [`check_page`].
+pub(super) fn check_names(request: &Request, xml: &str, prefix: &str, after: &str) -> Result<(Vec<Named>, bool), Error> {
+    let parsed = ListObjectsV2::parse_response(xml).map_err(|_| request.nonsense("a listing that cannot be parsed"))?;
+    let mut names: Vec<Named> = Vec::with_capacity(parsed.contents.len());
+    for content in parsed.contents {
+        let last = names.last().map_or(after, |last| last.name.as_str());
+        if content.key.as_str() <= last || !content.key.starts_with(prefix) {
+            return Err(request.nonsense(&format!("{:?} out of the order of the listing", content.key)));
+        }
+        let last_modified = content.last_modified.as_deref().and_then(parse_time);
+        let (Some(size), Some(last_modified)) = (content.size, last_modified) else {
+            return Err(request.nonsense(&format!("an entry without a size or a time: {:?}", content.key)));
+        };
+        names.push(Named { name: content.key, size, last_modified });
+    }
+    let has_more = parsed.next_continuation_token.is_some();
+    if has_more && names.is_empty() {
+        return Err(request.nonsense("an empty page that is not the last"));
+    }
+    Ok((names, has_more))
+}
+
 fn check_entry(request: &Request, key: ObjectKey, content: &ListObjectsContent) -> Result<ListEntry, Error> {
     let lacks = |what: &str| request.nonsense(&format!("an entry without {what}: {key:?}"));
     let etag = ETag::from_store(content.etag.as_deref().unwrap_or(""))?;

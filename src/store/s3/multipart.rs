@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 
 use instant_xml::FromXml;
 use jiff::{SignedDuration, Timestamp};
-use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload};
+use rusty_s3::actions::{CompleteMultipartUploadResponse, CreateMultipartUpload, ListParts};
 use rusty_s3::{Credentials, Method, signing};
 use ureq::Body;
 use ureq::http::Response;
@@ -16,7 +16,7 @@ use ureq::http::Response;
 use super::reply::{self, Request};
 use super::wire::{Sending, Wire};
 use super::{PRESIGN_LIFETIME, S3};
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectKey};
 use crate::store::write::Pin;
 
@@ -43,6 +43,15 @@ const ORPHANS_MAX: usize = 1000;
 pub(super) struct Multipart {
     pub(super) key: ObjectKey,
     pub(super) id: String,
+}
+
+/// A part that was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its version.
+    pub(super) etag: String,
+    /// How many bytes it has.
+    pub(super) len: u64,
 }
 
 /// How long the parts of an object of at most `size_max` bytes are, so that as many as there may be suffice.
@@ -110,6 +119,44 @@ impl Multipart {
             Ok(done) => ETag::from_store(done.etag()),
             Err(_) => Err(reply::error_in_good_reply(&request, text.as_bytes(), pin)
                 .unwrap_or_else(|| request.nonsense("something that cannot be parsed"))),
+        }
+    }
+
+    /// Its parts from the first one on, as far as none is missing: version and length of each. `None` where there is no such upload,
+    /// for it was completed or aborted.
+    pub(super) fn parts(&self, store: &S3) -> Result<Option<Vec<Part>>, Error> {
+        let request = Request::new("GET", "the parts of", self.key.as_str());
+        let mut parts = Vec::new();
+        let mut marker = None;
+        loop {
+            let sign = |credentials: &Credentials| {
+                let mut action = store.bucket.list_parts(Some(credentials), self.key.as_str(), &self.id);
+                if let Some(marker) = marker {
+                    action.set_part_number_marker(marker);
+                }
+                S3::presign(&action)
+            };
+            let response = store.ask(&request, &[], sign)?;
+            if response.status().as_u16() != 200 {
+                return match store.wire.refuse(&request, response) {
+                    error if error.kind() == ErrorKind::NotFound => store.check_bucket().map(|()| None),
+                    error => Err(error),
+                };
+            }
+            let text = store.wire.text(&request, response)?;
+            let page = ListParts::parse_response(&text).map_err(|_| request.nonsense("a list that cannot be parsed"))?;
+            for part in page.parts {
+                if usize::from(part.number) != parts.len() + 1 {
+                    return Ok(Some(parts));
+                }
+                parts.push(Part { etag: part.etag, len: part.size });
+            }
+            match page.next_part_number_marker {
+                None => return Ok(Some(parts)),
+                // Going back would never end.
+                Some(next) if usize::from(next) != parts.len() => return Err(request.nonsense("a page out of order")),
+                next => marker = next,
+            }
         }
     }
 

@@ -191,13 +191,13 @@ impl Drop for PartSink<'_> {
 }
 
 /// Whether an error may be gone at the next try.
-fn may_pass(kind: ErrorKind) -> bool {
+pub(super) fn may_pass(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::UpstreamUnavailable | ErrorKind::UpstreamTimeout | ErrorKind::UpstreamBusy)
 }
 
 /// Tries until it succeeds, or fails for a reason that will not pass, or has failed as often as it may. Tells how often it had
 /// failed before.
-fn patiently<T>(call: impl Fn() -> Result<T, Error>) -> Result<(T, usize), (Error, usize)> {
+pub(super) fn patiently<T>(call: impl Fn() -> Result<T, Error>) -> Result<(T, usize), (Error, usize)> {
     let mut failures = 0;
     loop {
         match (call(), PAUSES.get(failures)) {
@@ -214,7 +214,7 @@ fn patiently<T>(call: impl Fn() -> Result<T, Error>) -> Result<(T, usize), (Erro
 
 /// The ETag of an object that was put together from parts with these: the MD5 of their MD5s, and how many they are. A store that
 /// encrypts with keys of its own has others, and then there is none here.
-fn etag_of_parts(etags: &[String]) -> Option<String> {
+pub(super) fn etag_of_parts(etags: &[String]) -> Option<String> {
     let mut whole = Md5::new();
     for etag in etags {
         let digits = etag.trim_matches('"').as_bytes();
@@ -229,7 +229,7 @@ fn etag_of_parts(etags: &[String]) -> Option<String> {
     Some(format!("{}-{}", hex(&whole.finalize()), etags.len()))
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
 
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
