@@ -54,6 +54,7 @@ fn answer(store: &dyn Store, head: &Head<'_>, is_head: bool) -> Result<Response,
     let options = Options {
         chunk_len: route::chunk_len(query, CHUNK_LEN)?,
         download: route::download(query),
+        version: route::version(query),
         audience: Audience::Anybody,
     };
     Ok(plan::answer(is_head, &head.used_fields(), &store.head(&key)?, &options))

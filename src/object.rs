@@ -130,6 +130,11 @@ impl ETag {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether this text is the tag, with its quotes or without.
+    pub fn is_named_by(&self, text: &str) -> bool {
+        text == &*self.0 || text == &self.0[1..self.0.len() - 1]
+    }
 }
 
 impl fmt::Display for ETag {
@@ -288,6 +293,11 @@ mod tests {
     fn entity_tags_of_stores() {
         assert_eq!(ETag::from_store("\"abc-2\"").unwrap().as_str(), "\"abc-2\"");
         assert_eq!(ETag::from_store("abc").unwrap().as_str(), "\"abc\"");
+        for (text, is_named) in
+            [("abc", true), ("\"abc\"", true), ("\"abc", false), ("W/\"abc\"", false), ("ab", false), ("", false)]
+        {
+            assert_eq!(ETag::from_store("abc").unwrap().is_named_by(text), is_named, "{text}");
+        }
         for bad in ["", "\"\"", "W/\"abc\"", "a\"b", "\"a", "a b", "a\r\nX: y", "é"] {
             assert!(ETag::from_store(bad).is_err(), "{bad:?}");
         }

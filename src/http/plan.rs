@@ -21,6 +21,8 @@ pub struct Options {
     pub chunk_len: usize,
     /// The file name to save as; empty for the object's own.
     pub download: Option<String>,
+    /// The version that the address names, with its quotes or without: of any other there is nothing to be had.
+    pub version: Option<String>,
     /// Who may be given the same answer by a cache in between.
     pub audience: Audience,
 }
@@ -39,7 +41,10 @@ pub enum Audience {
 /// The answer to a GET or HEAD of the object. HEAD is answered what GET without a Range would be (RFC 9110 section 14.2 defines
 /// Range for GET only).
 pub fn answer(is_head: bool, fields: &Fields, meta: &ObjectMeta, options: &Options) -> Response {
-    let verdict = conditional::evaluate(fields, &meta.id.etag, meta.last_modified);
+    // Before the fields of RFC 9110 section 13.2.2, for it says what the address is of. A browser's player cannot send If-Match, and
+    // what it does instead (If-Range or nothing) would give it the bytes of a new version in the middle of an old one.
+    let is_other = options.version.as_deref().is_some_and(|version| !meta.id.etag.is_named_by(version));
+    let verdict = if is_other { Verdict::Failed } else { conditional::evaluate(fields, &meta.id.etag, meta.last_modified) };
     let range = match verdict {
         Verdict::Failed => {
             let mut response = Response::with_error(&ErrorKind::PreconditionFailed.into());
@@ -182,6 +187,37 @@ mod tests {
         check("HEAD", &[("if-none-match", "*")], 10, 304, None, None);
         check("GET", &[("if-match", "\"w\""), ("range", "bytes=99-")], 10, 412, None, None);
         check("HEAD", &[("if-match", "\"w\"")], 10, 412, None, None);
+    }
+
+    #[test]
+    fn an_address_of_a_version_answers_no_other() {
+        for (version, is_ours) in [
+            ("\"v\"", true),
+            ("v", true),
+            ("\"w\"", false),
+            ("w", false),
+            ("W/\"v\"", false),
+            ("\"v", false),
+            ("\"\"v\"\"", false),
+            ("\"v\", \"w\"", false),
+            ("*", false),
+            ("", false),
+        ] {
+            let options = Options { version: Some(version.to_owned()), ..Options::default() };
+            for (fields, ours) in [
+                (&[][..], 200),
+                (&[("range", "bytes=0-1")][..], 206),
+                (&[("range", "bytes=0-1"), ("if-range", "\"w\"")][..], 200),
+                (&[("if-none-match", "\"v\"")][..], 304),
+                (&[("if-match", "\"w\"")][..], 412),
+                (&[("range", "bytes=10-")][..], 416),
+            ] {
+                let response = answer(false, &fields.iter().copied().collect(), &meta(10), &options);
+                assert_eq!(response.status(), if is_ours { ours } else { 412 }, "{version} {fields:?}");
+                // Who asked for another learns which there is.
+                assert!(is_ours || response.get("ETag") == Some("\"v\""), "{version} {fields:?}");
+            }
+        }
     }
 
     #[test]

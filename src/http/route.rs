@@ -280,6 +280,11 @@ pub fn list_query(query: &str) -> Result<ListQuery, Error> {
     Ok(ListQuery { prefix: text("prefix")?.unwrap_or_default(), after: text("after")?, limit })
 }
 
+/// `?etag=`: the version of the object that the address is of, as `ETag` has it or without the quotes.
+pub fn version(query: &str) -> Option<String> {
+    parameter(query, "etag").map(std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -509,6 +514,13 @@ mod tests {
             let got = cookie_prefix(query, &key("a/b c")).ok();
             assert_eq!(got.as_ref().map(Option::as_deref), want, "{query}");
         }
+    }
+
+    #[test]
+    fn versions() {
+        assert_eq!(version("chunkSize=1"), None);
+        assert_eq!(version("etag"), Some(String::new()));
+        assert_eq!(version("a=b&etag=%22a-1%22&etag=x"), Some("\"a-1\"".into()));
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Handler {
             Route::Bytes(key) => {
                 let pass = self.access.media(request, caller, Wanted::Object(&key))?;
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
-                let options = Options { chunk_len, download: route::download(query), audience: pass.audience(request) };
+                let (download, version) = (route::download(query), route::version(query));
+                let options = Options { chunk_len, download, version, audience: pass.audience(request) };
                 return self.bytes(request, caller.client, &key, &options, landing, first_len);
             }
             Route::List => return self.list(request, caller, query, landing.as_ref()),

@@ -9,8 +9,6 @@ const RETRY_MS = [0, 500, 1000, 2000, 4000, 8000]; // by itself, after a broken 
 const RESUME_S = 3; // nearer to its start or its end than this, a film begins anew
 const REMEMBER_MS = 4000;
 const LIST_TYPE = 'application/vnd.apple.mpegurl';
-// What a browser can be given by its name alone, before the server has said what it is.
-const SURE = /\.(mp4|m4v|mov|webm|ogv|mp3|m4a|ogg|oga|opus|wav|flac)$/i;
 
 const video = $('video');
 let key = '';
@@ -54,6 +52,10 @@ const mediaUrl = async () => {
   if (token && token !== secret.get()) tokenEnds = Date.now() + (TOKEN_LIFE_S - TOKEN_RENEWED_S) * 1000;
   return mediaPath(key, token);
 };
+
+// What the video element gets: this version and no other. Where it was replaced, a browser would take the bytes of the new version for
+// those of the old, or wait for ever; so it is told no, and the page opens the new one. A playlist may change: it is of no version.
+const versionOf = url => isList() ? url : url + '?etag=' + encodeURIComponent(entry.etag);
 
 const isList = () => /mpegurl$/.test(typeOf(entry));
 
@@ -120,7 +122,7 @@ const resumeAt = () => {
 // Gives the video its source. A place that is set now is where the browser begins to read.
 const start = (url, at) => {
   playing(true);
-  $('stage').classList.toggle('sound', entry ? /^audio\/(?!.*mpegurl)/.test(typeOf(entry)) : /\.(mp3|m4a|ogg|oga|opus|wav|flac)$/i.test(key));
+  $('stage').classList.toggle('sound', /^audio\/(?!.*mpegurl)/.test(typeOf(entry)));
   source = url;
   video.src = url;
   if (at) video.currentTime = at;
@@ -162,14 +164,11 @@ const startHls = async (url, at) => {
 // Opens the video: at `at` seconds if it was open before, else where one left off.
 const open = async (at = null) => {
   const from = at === null ? resumeAt() : at;
-  const early = at === null && SURE.test(key) && (!secret.get() || isPlaybackToken(secret.get()));
   $('notice').hidden = true;
   try {
     if (!key) throw Object.assign(new Error('this address names no video'), { status: 400 });
-    const asked = ask('/api/videos/' + keyPath(key));
-    if (early) start(mediaPath(key, secret.get()), from);
-    entry = await asked;
-    const url = early ? source : await mediaUrl();
+    entry = await ask('/api/videos/' + keyPath(key));
+    const url = await mediaUrl();
     facts();
     $('download').href = url + '?download=' + encodeURIComponent(fileName(key));
     $('tools').hidden = false;
@@ -177,8 +176,7 @@ const open = async (at = null) => {
       stop();
       notice(false, 'This file is not a video or a sound', ['Its type is ' + (typeOf(entry) || 'unknown') + '. It can be downloaded.'], back());
     } else if (isList() && !video.canPlayType(LIST_TYPE)) await startHls(url, from);
-    else if (!early) start(url, from);
-    else if (video.error) mediaFailed();
+    else start(versionOf(url), from);
     if (at === null && from) {
       tell('Resumed at ' + clock(from) + '.', button('Start over', () => { video.currentTime = 0; tell(''); video.focus(); }, ''));
     }
@@ -223,7 +221,7 @@ const lost = async code => {
   const at = faultAt = video.currentTime || faultAt;
   const isOpened = video.readyState > 0 || at > 0;
   const { refused, etag } = await probe();
-  const isReplaced = Boolean(etag && entry && etag !== entry.etag);
+  const isReplaced = Boolean(refused ? refused.status === 412 : etag && etag !== entry.etag);
   const isWay = code === MediaError.MEDIA_ERR_NETWORK || isReplaced || refused && isTemporary(refused) && isOpened;
   if (isWay && retries < RETRY_MS.length) {
     tell(isReplaced ? 'The video was replaced on the server. This is the new one.' : 'The connection broke off. Trying again…');
@@ -241,9 +239,8 @@ const lost = async code => {
   ], again(), back());
 };
 
-// Before the entry is there, `open` looks at the error itself.
 const mediaFailed = () => {
-  if (video.error && entry && !hls && video.hasAttribute('src')) lost(video.error.code);
+  if (video.error && !hls && video.hasAttribute('src')) lost(video.error.code);
 };
 
 // Goes on with a new token before the present one ends: a film that was paused overnight resumes where it was.

@@ -33,7 +33,7 @@ const seen = { consoleErrors: [], foreign: [], media: [], dialogs: [] };
 // made of it: answers merged of several.
 const relay = http.createServer((request, response) => {
   const upstream = http.request(new URL(request.url, base), { method: request.method, headers: request.headers }, answer => {
-    if (request.url === `/media/${SAMPLE}`) {
+    if (request.url.split('?')[0] === `/media/${SAMPLE}`) {
       seen.media.push({ status: answer.statusCode, sent: request.headers, got: answer.headers });
     }
     response.writeHead(answer.statusCode, answer.headers);

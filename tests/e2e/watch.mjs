@@ -207,6 +207,19 @@ async function trouble(page, seen) {
   });
   // A browser reports each answer of 502, and a body that was cut.
   await check('no console error but those of the store', () => noErrors(seen, /status of 50[24]|ERR_CONTENT_LENGTH_MISMATCH|ERR_INCOMPLETE_CHUNKED/));
+  await check('a film replaced while it was paused plays on as the new one', async () => {
+    await page.locator('video').evaluate(video => video.pause());
+    const before = await page.locator('#facts').innerText();
+    await order('replace the film');
+    await page.locator('video').evaluate(video => {
+      video.currentTime = 250;
+      video.play().catch(() => {});
+    });
+    await playsFrom(page, 251);
+    assert.notEqual(await page.locator('#facts').innerText(), before);
+    assert.equal(await page.locator('#notice').isVisible(), false);
+  });
+  await check('no console error but that the old version is no more', () => noErrors(seen, /status of 412/));
 }
 
 await run(outDir, [near, plain, far].map(base => new URL(base).origin), async (page, seen) => {

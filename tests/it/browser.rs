@@ -79,7 +79,7 @@ fn a_film_can_be_watched_with_all_that_belongs_to_it_and_through_trouble_in_chro
     });
     let servers = [&near, &plain, &far].map(base);
     let arguments: Vec<&str> = servers.iter().map(String::as_str).collect();
-    run_with("watch.mjs", &[&arguments[..], &[&out("watch")]].concat(), 22, |order| match order {
+    run_with("watch.mjs", &[&arguments[..], &[&out("watch")]].concat(), 25, |order| match order {
         "stop the store for 3 s" => relay.stop_for(Duration::from_secs(3)),
         "stop the store" => relay.stop(),
         "start the store" => relay.go_on(),

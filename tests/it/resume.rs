@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use vidgate::store::S3;
 use vidgate::{Config, Server};
 
-use crate::support::client::{Client, get};
+use crate::support::client::{Client, Reply, get};
 use crate::support::minio::{TestBucket, minio};
 use crate::support::relay::Relay;
 use crate::support::server::start;
@@ -143,4 +143,33 @@ fn an_object_replaced_while_it_is_watched_is_cut_and_never_mixed() {
     }
     // Those that were read to the end before it was replaced are whole; most were not.
     assert!(cut.load(Ordering::Relaxed) >= rounds as u64 / 2, "{cut:?} of {rounds} were cut");
+}
+
+#[test]
+fn an_address_of_a_version_says_so_once_that_is_replaced_however_fresh_the_metadata() {
+    let (old, new) = (pattern(46, 4 << 20), pattern(47, 3 << 20));
+    for cache_ram in CACHES {
+        let (bucket, _relay, server) = serve(&old, |config| {
+            (config.cache_ram, config.meta_ttl) = (cache_ram, Duration::from_hours(1));
+        });
+        let ask = |target: &str, fields: &[&str]| get(server.addr(), target, fields);
+        let tag = |reply: &Reply| reply.get("ETag").unwrap().trim_matches('"').to_owned();
+        let first = ask("/media/film.mp4", &["Range: bytes=0-999"]);
+        assert_eq!((first.status, &first.body[..]), (206, &old[..1000]));
+        let pinned = format!("/media/film.mp4?etag=%22{}%22", tag(&first));
+        let reply = ask(&pinned, &["Range: bytes=2000000-2000999"]);
+        assert!(reply.status == 206 && reply.body == old[2_000_000..2_001_000]);
+        assert_eq!(ask("/media/film.mp4?etag=other", &["Range: bytes=0-9"]).status, 412);
+        bucket.put("film.mp4", &new);
+        // Nothing of this is kept, so the read of it is what learns of the new version; If-Range alone would have it sent whole.
+        let fields = ["Range: bytes=3999000-", &format!("If-Range: {}", first.get("ETag").unwrap())];
+        let reply = ask(&pinned, &fields);
+        assert_eq!((reply.status, reply.code().as_str()), (412, "precondition_failed"));
+        assert_ne!(tag(&reply), tag(&first));
+        let now = format!("/api/videos/film.mp4/stream?etag={}", tag(&reply));
+        let reply = ask(&now, &["Range: bytes=2000000-2000999"]);
+        assert!(reply.status == 206 && reply.body == new[2_000_000..2_001_000]);
+        let reply = ask("/media/film.mp4", &fields);
+        assert!(reply.status == 200 && reply.body == new);
+    }
 }
