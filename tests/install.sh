@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks; takes a moment when everything is there.
-# MinIO and Python packages go into the user's cache, programs come from Debian's packages, JavaScript packages into tests/e2e
-# and tests/peers.
+# MinIO, Python packages and the built Next.js example go into the user's cache, programs come from Debian's packages, JavaScript
+# packages into tests/e2e and tests/peers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -111,3 +111,5 @@ install_python
 has_node
 install_npm tests/e2e
 install_npm tests/peers
+site=$(tests/next.sh)
+say next-site built "${site##*/}"

@@ -24,8 +24,8 @@ export default async function Home({ searchParams }: Props) {
         <h1>The list cannot be loaded</h1>
         <p>{list.message}.</p>
         <p>
-          Start vidgate (<code>make run</code> beside this folder), and check <code>VIDGATE_URL</code> in{' '}
-          <code>.env.local</code>.
+          Start vidgate (<code>make run</code> beside this folder), and check{' '}
+          <code>VIDGATE_URL</code> in <code>.env.local</code>.
         </p>
       </div>
     );
@@ -44,8 +44,8 @@ export default async function Home({ searchParams }: Props) {
         <h2>Videos</h2>
         {videos.length === 0 && (
           <p className="soft">
-            There is nothing to play here yet. <Link href="/upload">Upload a video</Link>, or put one
-            into the bucket.
+            There is nothing to play here yet. <Link href="/upload">Upload a video</Link>, or put
+            one into the bucket.
           </p>
         )}
         <ul>
@@ -53,7 +53,9 @@ export default async function Home({ searchParams }: Props) {
             <Entry key={video.key} video={video} after={after} isChosen={video.key === chosen} />
           ))}
         </ul>
-        {list.next && <Link href={{ pathname: '/', query: { after: list.next } }}>More videos</Link>}
+        {list.next && (
+          <Link href={{ pathname: '/', query: { after: list.next } }}>More videos</Link>
+        )}
       </nav>
     </div>
   );

@@ -35,7 +35,10 @@ export function Player({ videoKey }: { videoKey: string }) {
       const answer = await fetch(`/api/playback?key=${encodeURIComponent(videoKey)}`, {
         signal: stop.signal,
       });
-      if (!answer.ok) throw new Error(`this site answered with status ${answer.status}`);
+      if (!answer.ok) {
+        const body = (await answer.json().catch(() => null)) as { error?: string } | null;
+        throw new Error(body?.error ?? `this site answered with status ${answer.status}`);
+      }
       const found = (await answer.json()) as Playback;
       setPlayback(found);
       if (found.expiresAt) {
@@ -60,7 +63,7 @@ export function Player({ videoKey }: { videoKey: string }) {
     const element = video.current;
     if (!element || !playback) return;
     const { currentTime } = element;
-    element.src = withChunkSize(playback.url, chunkSize);
+    element.src = playback.isPlaylist ? playback.url : withChunkSize(playback.url, chunkSize);
     if (currentTime > 0) element.currentTime = currentTime;
     if (isWanted.current) element.play().catch(() => undefined);
   }, [playback, chunkSize]);
@@ -77,7 +80,7 @@ export function Player({ videoKey }: { videoKey: string }) {
 
   return (
     <>
-      {/* Subtitles, where there are some, go here as <track>: crossOrigin lets the browser read them from vidgate. */}
+      {/* crossOrigin lets the browser read subtitles, and scripts the pictures, from vidgate. */}
       <video
         ref={video}
         controls
@@ -96,7 +99,17 @@ export function Player({ videoKey }: { videoKey: string }) {
         onPlaying={() => {
           attemptAtPlay.current = attempt;
         }}
-      />
+      >
+        {playback?.subtitles.map(({ url, language }) => (
+          <track
+            key={language}
+            kind="subtitles"
+            src={url}
+            srcLang={language || undefined}
+            label={languageName(language)}
+          />
+        ))}
+      </video>
       {fault && (
         <p className="fault" role="alert">
           {fault}{' '}
@@ -107,7 +120,7 @@ export function Player({ videoKey }: { videoKey: string }) {
       )}
       <div className="about">
         <h1 className="name">{fileName(videoKey)}</h1>
-        <fieldset>
+        <fieldset disabled={playback?.isPlaylist}>
           <legend>Chunk size</legend>
           {CHUNK_SIZES.map(({ label, bytes }) => (
             <label key={bytes}>
@@ -124,8 +137,8 @@ export function Player({ videoKey }: { videoKey: string }) {
         </fieldset>
       </div>
       <p className="soft">
-        How much vidgate reads from the bucket at once. Another size opens the video anew, at the same
-        place.
+        How much vidgate reads from the bucket at once. Another size opens the video anew, at the
+        same place.
       </p>
     </>
   );
@@ -135,4 +148,12 @@ function withChunkSize(address: string, chunkSize: number): string {
   const url = new URL(address);
   url.searchParams.set('chunkSize', String(chunkSize));
   return url.href;
+}
+
+function languageName(code: string): string {
+  try {
+    return (code && new Intl.DisplayNames(undefined, { type: 'language' }).of(code)) || 'Subtitles';
+  } catch {
+    return code;
+  }
 }

@@ -66,8 +66,9 @@ export function Uploader({ endpoint }: { endpoint: string }) {
     <div className="narrow">
       <h1>Upload a video</h1>
       <p className="soft">
-        The file goes straight from this browser to vidgate, in pieces. Where the connection breaks off,
-        it goes on by itself; choose the same file again after closing the page, and it goes on too.
+        The file goes straight from this browser to vidgate, in pieces. Where the connection breaks
+        off, it goes on by itself; choose the same file again after closing the page, and it goes on
+        too.
       </p>
       <form className="card" onSubmit={(event) => void start(event)}>
         <label>
@@ -100,11 +101,7 @@ export function Uploader({ endpoint }: { endpoint: string }) {
       </form>
       {(state.step === 'sending' || state.step === 'paused') && (
         <div className="card">
-          <progress
-            aria-label="Uploaded"
-            value={state.sent}
-            max={state.size}
-          />
+          <progress aria-label="Uploaded" value={state.sent} max={state.size} />
           <p>
             {state.step === 'paused' && 'Paused at '}
             {sizeText(state.sent)} of {sizeText(state.size)} ({percent(state.sent, state.size)} %)
@@ -132,10 +129,12 @@ const percent = (sent: number, size: number) => Math.floor((100 * sent) / Math.m
 
 /** What a person can do about it. */
 function explain(error: Error): string {
-  const status = error instanceof tus.DetailedError ? error.originalResponse?.getStatus() : undefined;
+  const status =
+    error instanceof tus.DetailedError ? error.originalResponse?.getStatus() : undefined;
   if (status === 401 || status === 403) return 'vidgate does not take this admin token.';
   if (status === 404) return 'vidgate takes no uploads: set VIDGATE_ADMIN_TOKEN there.';
   if (status === 413) return 'The file is larger than vidgate takes (VIDGATE_MAX_UPLOAD).';
-  if (status === undefined) return 'vidgate cannot be reached. Start it, and upload the same file again.';
+  if (status === undefined)
+    return 'vidgate cannot be reached. Start it, and upload the same file again.';
   return `The upload failed with status ${status}. Upload the same file again to go on.`;
 }

@@ -17,8 +17,19 @@ export interface VideoPage {
 /** Where the bytes of a video are, and until when. */
 export interface Playback {
   url: string;
+  /** Whether it is a playlist of HLS, which has no chunk size. */
+  isPlaylist: boolean;
+  /** What lies beside it as WebVTT. */
+  subtitles: Subtitles[];
   /** RFC 3339; null where it does not end. */
   expiresAt: string | null;
+}
+
+/** `film.en.vtt` beside `film.mp4`. */
+export interface Subtitles {
+  url: string;
+  /** What stands between the name of the film and the ending. */
+  language: string;
 }
 
 /** How much vidgate reads from the bucket at once, in bytes. */
@@ -29,22 +40,27 @@ export const CHUNK_SIZES = [
 ] as const;
 
 /**
- * A key as a path: each segment is encoded. A last segment `stream`, `url` or `cookies` would be taken for the verb, and routes are
- * matched before decoding, so its first letter is written as an escape.
+ * A key as a path: each segment is encoded. A last segment `stream`, `url` or `cookies` would be taken for the verb, and a first one
+ * that starts with `~` for a token. Routes are matched before decoding, so its first letter is written as an escape.
  */
 export function keyPath(key: string): string {
   const segments = key.split('/').map(encodeURIComponent);
-  const last = segments.length - 1;
-  const verb = segments[last] ?? '';
-  if (['stream', 'url', 'cookies'].includes(verb)) {
-    segments[last] = `%${verb.charCodeAt(0).toString(16)}${verb.slice(1)}`;
-  }
-  return segments.join('/');
+  const isVerb = (segment: string) => ['stream', 'url', 'cookies'].includes(segment);
+  return segments
+    .map((segment, index) =>
+      (index === segments.length - 1 && isVerb(segment)) || (index === 0 && segment.startsWith('~'))
+        ? `%${segment.charCodeAt(0).toString(16)}${segment.slice(1)}`
+        : segment,
+    )
+    .join('/');
 }
 
+export const isPlaylist = (video: Video) => /mpegurl\b/i.test(video.contentType);
+
 export const isPlayable = (video: Video) =>
-  /^(video|audio)\//.test(video.contentType) &&
-  !/^video\/(mp2t|iso\.segment)/.test(video.contentType);
+  isPlaylist(video) ||
+  (/^(video|audio)\//.test(video.contentType) &&
+    !/^video\/(mp2t|iso\.segment)/.test(video.contentType));
 
 export const fileName = (key: string) => key.slice(key.lastIndexOf('/') + 1);
 

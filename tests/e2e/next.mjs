@@ -1,9 +1,9 @@
 // The Next.js example, on an origin of its own, against a vidgate that needs playback tokens.
 //
-//   node next.mjs NEXT VIDGATE ADMIN_TOKEN OUT_DIR
+//   node next.mjs NEXT VIDGATE OUT_DIR
 //
-// VIDGATE holds vidgate-sample.mp4 (30 s), and film.mp4, five minutes long, in a store that the test can take away; it sends about as
-// fast as that is played. Orders to the test, as watch.mjs gives them: "stop the store for 3 s", "replace the film". Leaves pictures
+// VIDGATE holds vidgate-sample.mp4 (30 s) with vidgate-sample.en.vtt, the samples in hls/, and film.mp4, five minutes long, in a store
+// that the test can take away; it sends three times as fast as that is played. Orders to the test, as watch.mjs gives them: "stop the store for 3 s", "replace the film". Leaves pictures
 // in OUT_DIR. Nothing here sleeps: each wait is for a condition, with a limit.
 import assert from 'node:assert/strict';
 import { DESKTOP, PHONE, accessible, check, fits, frameAfterSeek, hasData, noErrors, order, play, playsFrom, run, shoot } from './lib.mjs';
@@ -45,7 +45,7 @@ async function watching(page) {
   await check('it lists what vidgate has', async () => {
     await page.goto(next);
     await page.waitForSelector('a.entry');
-    assert.deepEqual(await page.locator('a.entry .name').allTextContents(), ['film.mp4', FILM]);
+    assert.deepEqual(await page.locator('a.entry .name').allTextContents(), ['film.mp4', 'init.mp4', 'list.m3u8', 'main.m3u8', FILM]);
   });
   await accessible(page, 'the list');
   await check('it plays the chosen one from vidgate, with a token and CORS', async () => {
@@ -86,6 +86,14 @@ async function watching(page) {
     await page.waitForFunction(() => new URL(document.querySelector('video').src).searchParams.get('chunkSize') === '2097152');
     await playsFrom(page, 12);
   });
+  await check('subtitles beside it show, by a token of their own', async () => {
+    await page.waitForFunction(() => document.querySelector('video').textTracks.length === 1);
+    assert.equal(await page.locator('track').getAttribute('label'), 'English');
+    await page.locator('video').evaluate(video => { video.textTracks[0].mode = 'showing'; });
+    await frameAfterSeek(page, 7);
+    await page.waitForFunction(() => [...(document.querySelector('video').textTracks[0].activeCues ?? [])]
+      .some(cue => cue.text === 'The sun climbs.'));
+  });
   await check('the token opens this video and nothing else', async () => {
     const url = await source(page);
     const status = async address => (await fetch(address, { headers: { Range: 'bytes=0-0' } })).status;
@@ -94,6 +102,18 @@ async function watching(page) {
     url.searchParams.delete('token');
     assert.equal(await status(url), 401);
     assert.equal((await fetch(`${next}/api/playback?key=`)).status, 400);
+  });
+  await check('HLS plays with a token in the path', async () => {
+    await open(page, 'hls/main.m3u8');
+    const { pathname } = await source(page);
+    assert.match(pathname, /^\/media\/~eyJ[^/]+\/hls\/main\.m3u8$/);
+    await play(page);
+    await playsFrom(page, 1);
+    await frameAfterSeek(page, 20);
+    await playsFrom(page, 21);
+    await frameAfterSeek(page, 3);
+    await playsFrom(page, 4);
+    assert.equal((await fetch(`${vidgate}/media/hls/main.m3u8`)).status, 401);
   });
   await page.setViewportSize(PHONE);
   await check('it fits a phone', async () => {

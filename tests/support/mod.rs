@@ -1,6 +1,7 @@
 //! What the integration tests share: real servers, a fake store that misbehaves, and a client that hides nothing.
 
 pub(crate) mod broken_store;
+pub(crate) mod browser;
 pub(crate) mod client;
 pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;

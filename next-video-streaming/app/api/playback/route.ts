@@ -1,6 +1,6 @@
 import { NextResponse, type NextRequest } from 'next/server';
 
-import { playback } from '@/lib/server';
+import { playback, Refused } from '@/lib/server';
 
 /** The longest key that vidgate takes, in bytes. */
 const KEY_LENGTH_MAX = 1024;
@@ -17,5 +17,13 @@ export async function GET(request: NextRequest) {
   if (length === 0 || length > KEY_LENGTH_MAX) {
     return NextResponse.json({ error: 'key must have 1 to 1024 bytes' }, { status: 400 });
   }
-  return NextResponse.json(await playback(key), { headers: { 'Cache-Control': 'no-store' } });
+  try {
+    return NextResponse.json(await playback(key), { headers: { 'Cache-Control': 'no-store' } });
+  } catch (error) {
+    if (error instanceof Refused && error.status === 404) {
+      return NextResponse.json({ error: 'there is no such video' }, { status: 404 });
+    }
+    console.error(error);
+    return NextResponse.json({ error: 'vidgate does not answer as it should' }, { status: 502 });
+  }
 }

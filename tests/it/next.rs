@@ -1,0 +1,125 @@
+//! The Next.js example, built and run as its users do, against the real program, in Chromium.
+
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::support::browser::{SAMPLE, long_film, out, root, run_with};
+use crate::support::minio::minio;
+use crate::support::process::Process;
+use crate::support::relay::Relay;
+use crate::support::wait_for;
+
+const KEYS: &str = "k1:0123456789abcdef0123456789abcdef";
+/// Longer than a start takes on a busy machine.
+const START_LIMIT: Duration = Duration::from_mins(1);
+
+/// The example, as `npm start` runs it.
+struct Site {
+    child: Child,
+    log: tempfile::NamedTempFile,
+}
+
+impl Site {
+    /// Starts it; it is another origin than vidgate, by its port.
+    fn start(addr: SocketAddr, environment: &[(&str, &str)]) -> Self {
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let file = || Stdio::from(log.reopen().unwrap());
+        let mut command = Command::new("node");
+        command
+            .args(["node_modules/next/dist/bin/next", "start", "--hostname", "127.0.0.1", "--port"])
+            .arg(addr.port().to_string());
+        command.current_dir(built()).env("NEXT_TELEMETRY_DISABLED", "1").envs(environment.iter().copied());
+        let child = command.stdin(Stdio::null()).stdout(file()).stderr(file()).spawn().expect("node runs");
+        let site = Self { child, log };
+        wait_for("the site to listen", START_LIMIT, || TcpStream::connect(addr).ok());
+        site
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log.path()).unwrap_or_default()
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where the example lies, checked by its own linters and built.
+fn built() -> PathBuf {
+    let done = Command::new(root().join("tests/next.sh")).stderr(Stdio::piped()).output().expect("bash runs");
+    let said = String::from_utf8_lossy(&done.stderr);
+    assert!(done.status.success(), "the example cannot be built\n{said}");
+    String::from_utf8(done.stdout).unwrap().trim_end().into()
+}
+
+/// A port that nobody listens at; vidgate must know the origin before the site is started, and the site where vidgate is.
+fn free_addr() -> SocketAddr {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
+}
+
+#[test]
+fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
+    let bucket = minio().bucket();
+    let samples = root().join("samples");
+    bucket.put("film.mp4", &long_film(&["-map", "0"]));
+    for name in [SAMPLE, "vidgate-sample.en.vtt", "hls/main.m3u8", "hls/270p/list.m3u8", "hls/270p/init.mp4"] {
+        bucket.put(name, &fs::read(samples.join(name)).unwrap());
+    }
+    for number in 0..5 {
+        let name = format!("hls/270p/part-{number}.m4s");
+        bucket.put(&name, &fs::read(samples.join(&name)).unwrap());
+    }
+    let relay = Relay::start(minio().addr());
+    let config = bucket.config();
+    let (user, password) = minio().user();
+    let site_addr = free_addr();
+    let origin = format!("http://{site_addr}");
+    let vidgate = Process::start(&[
+        ("AWS_BUCKET_NAME", &config.bucket),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL_S3", &relay.endpoint()),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", password),
+        ("VIDGATE_PLAYBACK_KEYS", KEYS),
+        ("VIDGATE_CORS_ORIGINS", &origin),
+        // Three times as fast as the film is played, and nothing is kept: what is played must come from the store.
+        ("VIDGATE_RATE", "160KiB"),
+        ("VIDGATE_BURST", "128KiB"),
+        ("VIDGATE_CACHE_RAM", "0"),
+        ("VIDGATE_LOG_FORMAT", "json"),
+    ]);
+    let base = format!("http://{}", vidgate.addr());
+    let site = Site::start(site_addr, &[("VIDGATE_URL", &base), ("VIDGATE_PLAYBACK_KEYS", KEYS)]);
+    let folder = out("next");
+    run_with("next.mjs", &[&origin, &base, &folder], 17, |order| match order {
+        "stop the store for 3 s" => relay.stop_for(Duration::from_secs(3)),
+        "replace the film" => bucket.put("film.mp4", &long_film(&["-an"])),
+        _ => panic!("what is {order}?"),
+    });
+    let log = site.log();
+    assert!(!log.contains("Error"), "{log}");
+
+    // What vidgate itself says of the ranges that it was asked for.
+    let lines: Vec<Value> = vidgate.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let ranges: Vec<String> = lines.iter().filter(|line| line["route"] == "stream").map(told).collect();
+    let all = ranges.join("\n");
+    println!("{all}");
+    fs::write(PathBuf::from(folder).join("ranges.txt"), &all).unwrap();
+    assert!(ranges.iter().any(|line| line.starts_with("film.mp4 ") && line.contains(" 206 ")), "{all}");
+    assert!(ranges.iter().any(|line| line.starts_with("film.mp4 ") && line.contains(" 412 ")), "{all}");
+    assert!(!vidgate.log().contains("eyJ"), "a token in the log");
+}
+
+/// One answer of the access log: key, range, status, bytes.
+fn told(line: &Value) -> String {
+    let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
+    format!("{} {} {} {}", text("key"), text("range"), line["status"], line["bytes"])
+}
