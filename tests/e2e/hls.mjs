@@ -59,6 +59,13 @@ try {
   // What was answered, by path: the statuses.
   const answered = new Map();
   const referrers = [];
+  const errors = [];
+  const foreign = [];
+  page.on('console', message => { if (message.type() === 'error') errors.push(message.text()); });
+  page.on('pageerror', error => errors.push(String(error)));
+  page.on('request', request => {
+    if (new URL(request.url()).origin !== new URL(base).origin) foreign.push(request.url());
+  });
   page.on('response', response => {
     const { pathname } = new URL(response.url());
     answered.set(pathname, [...(answered.get(pathname) ?? []), response.status()]);
@@ -66,7 +73,10 @@ try {
     if (referer) referrers.push(referer);
   });
   // Pages are open; this one is only the place where the video stands.
-  await page.goto(`${base}/watch/hls/main.m3u8`);
+  await page.goto(`${base}/`);
+  await page.waitForSelector('#notice input');
+  // It was told that it needs a token.
+  assert.ok(errors.splice(0).every(text => /status of 401/.test(text)));
 
   await check('the browser plays HLS by itself', async () => {
     assert.notEqual(await page.evaluate(() => document.createElement('video').canPlayType('application/vnd.apple.mpegurl')), '');
@@ -91,8 +101,14 @@ try {
       return video.play();
     });
     await page.waitForFunction(() => document.querySelector('video').currentTime > 21, null, { timeout: WAIT_MS });
+    await page.evaluate(() => { document.querySelector('video').currentTime = 3; });
+    await page.waitForFunction(() => {
+      const { currentTime } = document.querySelector('video');
+      return currentTime > 4 && currentTime < 20;
+    }, null, { timeout: WAIT_MS });
     assert.equal(page.url(), `${base}/watch/hls/main.m3u8`);
   });
+  await check('no console error', () => assert.deepEqual(errors, []));
   await check('the same without the token, or with another, is refused', async () => {
     for (const path of ['/media/hls/main.m3u8', `/media/~${token}x/hls/main.m3u8`]) {
       answered.clear();
@@ -108,6 +124,7 @@ try {
     }, PARTS);
     assert.deepEqual(statuses, PARTS.map(() => 401));
   });
+  await check('nothing was asked of another origin', () => assert.deepEqual(foreign, []));
   await check('no request told where it came from', () => assert.deepEqual(referrers, []));
 } catch (error) {
   console.error(error);

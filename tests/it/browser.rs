@@ -8,7 +8,7 @@ use vidgate::sign::bearer::AdminToken;
 use vidgate::sign::token::{Claims, KeyRing, Scope, mint};
 use vidgate::store::{Directory, S3};
 
-use crate::support::browser::{SAMPLE, base, long_film, out, root, run, run_with};
+use crate::support::browser::{SAMPLE, base, far, long_film, out, root, run, run_with, told_ranges};
 use crate::support::minio::minio;
 use crate::support::relay::Relay;
 use crate::support::server::{DirectoryServer, start};
@@ -61,15 +61,11 @@ fn a_film_can_be_watched_with_all_that_belongs_to_it_and_through_trouble_in_chro
     let bucket = minio().bucket();
     bucket.put("film.mp4", &long_film(&["-map", "0"]));
     let relay = Relay::start(minio().addr());
-    let mut config = bucket.config();
-    config.endpoint = Some(relay.endpoint());
-    let far = start(Arc::new(S3::new(config).unwrap()), |config| {
-        // Three times as fast as the film is played, and nothing is kept: what is played must come from the store.
-        (config.rate, config.burst, config.cache_ram) = (Some(160 * 1024), 128 * 1024, 0);
-    });
-    let servers = [&near, &plain, &far].map(base);
+    let far = far(&bucket, &relay, &[]);
+    let servers = [base(&near), base(&plain), format!("http://{}", far.addr())];
     let arguments: Vec<&str> = servers.iter().map(String::as_str).collect();
-    run_with("watch.mjs", &[&arguments[..], &[&out("watch")]].concat(), 25, |order| match order {
+    let folder = out("watch");
+    run_with("watch.mjs", &[&arguments[..], &[&folder]].concat(), 25, |order| match order {
         "stop the store for 3 s" => relay.stop_for(Duration::from_secs(3)),
         "stop the store" => relay.stop(),
         "start the store" => relay.go_on(),
@@ -77,6 +73,10 @@ fn a_film_can_be_watched_with_all_that_belongs_to_it_and_through_trouble_in_chro
         "replace the film" => bucket.put("film.mp4", &long_film(&["-an"])),
         _ => panic!("what is {order}?"),
     });
+    let ranges = told_ranges(&far, &folder);
+    for status in [206, 412, 502] {
+        assert!(ranges.contains(&format!(" {status} ")), "{status} is not in\n{ranges}");
+    }
 }
 
 #[test]
@@ -88,7 +88,7 @@ fn hls_plays_in_chromium_with_a_token_in_the_path_and_is_refused_without() {
         server.put(&format!("hls/{name}"), std::fs::read(folder.join(&name)).unwrap());
     }
     let token = token(&ring, Scope::Prefix("hls/".into()));
-    run("hls.mjs", &[&base(&server.server), &token], 6);
+    run("hls.mjs", &[&base(&server.server), &token], 8);
 }
 
 #[test]

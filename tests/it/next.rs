@@ -6,11 +6,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
-
-use crate::support::browser::{SAMPLE, long_film, out, root, run_with};
+use crate::support::browser::{SAMPLE, far, long_film, out, root, run_with, told_ranges};
 use crate::support::minio::minio;
-use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::wait_for;
 
@@ -78,24 +75,9 @@ fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
         bucket.put(&name, &fs::read(samples.join(&name)).unwrap());
     }
     let relay = Relay::start(minio().addr());
-    let config = bucket.config();
-    let (user, password) = minio().user();
     let site_addr = free_addr();
     let origin = format!("http://{site_addr}");
-    let vidgate = Process::start(&[
-        ("AWS_BUCKET_NAME", &config.bucket),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL_S3", &relay.endpoint()),
-        ("AWS_ACCESS_KEY_ID", user),
-        ("AWS_SECRET_ACCESS_KEY", password),
-        ("VIDGATE_PLAYBACK_KEYS", KEYS),
-        ("VIDGATE_CORS_ORIGINS", &origin),
-        // Three times as fast as the film is played, and nothing is kept: what is played must come from the store.
-        ("VIDGATE_RATE", "160KiB"),
-        ("VIDGATE_BURST", "128KiB"),
-        ("VIDGATE_CACHE_RAM", "0"),
-        ("VIDGATE_LOG_FORMAT", "json"),
-    ]);
+    let vidgate = far(&bucket, &relay, &[("VIDGATE_PLAYBACK_KEYS", KEYS), ("VIDGATE_CORS_ORIGINS", &origin)]);
     let base = format!("http://{}", vidgate.addr());
     let site = Site::start(site_addr, &[("VIDGATE_URL", &base), ("VIDGATE_PLAYBACK_KEYS", KEYS)]);
     let folder = out("next");
@@ -107,19 +89,8 @@ fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
     let log = site.log();
     assert!(!log.contains("Error"), "{log}");
 
-    // What vidgate itself says of the ranges that it was asked for.
-    let lines: Vec<Value> = vidgate.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-    let ranges: Vec<String> = lines.iter().filter(|line| line["route"] == "stream").map(told).collect();
-    let all = ranges.join("\n");
-    println!("{all}");
-    fs::write(PathBuf::from(folder).join("ranges.txt"), &all).unwrap();
-    assert!(ranges.iter().any(|line| line.starts_with("film.mp4 ") && line.contains(" 206 ")), "{all}");
-    assert!(ranges.iter().any(|line| line.starts_with("film.mp4 ") && line.contains(" 412 ")), "{all}");
+    let ranges = told_ranges(&vidgate, &folder);
+    assert!(ranges.lines().any(|line| line.starts_with("film.mp4 ") && line.contains(" 206 ")), "{ranges}");
+    assert!(ranges.lines().any(|line| line.starts_with("film.mp4 ") && line.contains(" 412 ")), "{ranges}");
     assert!(!vidgate.log().contains("eyJ"), "a token in the log");
-}
-
-/// One answer of the access log: key, range, status, bytes.
-fn told(line: &Value) -> String {
-    let text = |name: &str| line[name].as_str().unwrap_or("-").to_owned();
-    format!("{} {} {} {}", text("key"), text("range"), line["status"], line["bytes"])
 }

@@ -5,7 +5,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use serde_json::Value;
 use vidgate::Server;
+
+use crate::support::minio::{TestBucket, minio};
+use crate::support::process::Process;
+use crate::support::relay::Relay;
 
 /// The film of samples/.
 pub(crate) const SAMPLE: &str = "vidgate-sample.mp4";
@@ -28,6 +33,40 @@ pub(crate) fn long_film(choose: &[&str]) -> Vec<u8> {
         .status();
     assert!(status.expect("ffmpeg runs: tests/install.sh says what is missing").success());
     std::fs::read(film).unwrap()
+}
+
+/// The program on a bucket behind a relay. It sends three times as fast as the sample is played and keeps nothing, so that what is
+/// played comes from the store.
+pub(crate) fn far(bucket: &TestBucket, relay: &Relay, more: &[(&str, &str)]) -> Process {
+    let (config, endpoint) = (bucket.config(), relay.endpoint());
+    let (user, password) = minio().user();
+    let environment = [
+        ("AWS_BUCKET_NAME", config.bucket.as_str()),
+        ("AWS_REGION", &config.region),
+        ("AWS_ENDPOINT_URL_S3", &endpoint),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", password),
+        ("VIDGATE_RATE", "160KiB"),
+        ("VIDGATE_BURST", "128KiB"),
+        ("VIDGATE_CACHE_RAM", "0"),
+        ("VIDGATE_LOG_FORMAT", "json"),
+    ];
+    Process::start(&[&environment, more].concat())
+}
+
+/// What the program's own access log says of the bytes that it was asked for, one answer a line: key, range, status, bytes sent.
+/// It is printed, and left beside the pictures of the run.
+pub(crate) fn told_ranges(process: &Process, folder: &str) -> String {
+    let log = process.log();
+    let lines =
+        log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok()).filter(|line| line["route"] == "stream");
+    let text = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let told: Vec<String> =
+        lines.map(|it| format!("{} {} {} {}", text(&it["key"]), text(&it["range"]), it["status"], it["bytes"])).collect();
+    let told = told.join("\n");
+    println!("{told}");
+    std::fs::write(PathBuf::from(folder).join("ranges.txt"), &told).unwrap();
+    told
 }
 
 /// The address of a server.
