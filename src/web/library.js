@@ -101,11 +101,13 @@ const showFolders = () => {
   $('folders').firstChild.replaceChildren(...[...folders].sort().map(name => make('li', '', folderLink(here + name, name.slice(0, -1), 'button name'))));
 };
 
+const filmOf = video => ({ video, text: video.key.toLocaleLowerCase(), element: null });
+
 // Takes in one page of the list; says whether it held anything to play.
 const add = videos => {
   const before = films.length;
   for (const video of videos) {
-    if (playable(typeOf(video))) films.push({ video, text: video.key.toLocaleLowerCase(), element: null });
+    if (playable(typeOf(video))) films.push(filmOf(video));
     else others.push(video);
     const name = below(video.key);
     if (name) folders.add(name);

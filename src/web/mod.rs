@@ -6,13 +6,15 @@
 //! Each page is one document that asks no other address for a part of itself:
 //!
 //! ```text
-//! head (here) | <style> shared.css + library.css | library.html | <script> shared.js + library.js                         -> library
+//! head (here) | <style> shared.css + library.css | library.html | <script> shared.js + tus.js + library.js + upload.js      -> library
 //!             | <style> shared.css + player.css  | player.html  | <script> shared.js + subtitles.js + stream.js + player.js -> player
 //! ```
 //!
 //! A Content-Security-Policy names that one style and that one script by their SHA-256; a browser runs nothing else, not even
 //! if a key's name ever got into the markup. Only where whoever runs the server has put hls.js on it, the player may load that
 //! file as well, from `/hls.js`; no browser that plays HLS by itself does.
+
+mod small;
 
 use std::fs::File;
 use std::io::Read as _;
@@ -54,6 +56,7 @@ pub struct Asset {
 /// What a page is made of.
 struct Parts {
     title: &'static str,
+    /// Its style as it is written.
     style: &'static str,
     markup: &'static str,
     /// Its script as it is written.
@@ -64,7 +67,7 @@ const LIBRARY: Parts = Parts {
     title: "Videos – vidgate",
     style: concat!(include_str!("shared.css"), include_str!("library.css")),
     markup: include_str!("library.html"),
-    script: concat!(include_str!("shared.js"), include_str!("library.js")),
+    script: concat!(include_str!("shared.js"), include_str!("tus.js"), include_str!("library.js"), include_str!("upload.js")),
 };
 
 const PLAYER: Parts = Parts {
@@ -123,7 +126,7 @@ impl Asset {
 impl Parts {
     /// One document, which may load hls.js where its digest is given. The title changes as soon as the script knows better.
     fn page(&self, hls: Option<&str>) -> Asset {
-        let script = without_remarks(self.script);
+        let (style, script) = (small::style(self.style), small::script(self.script));
         let meta = hls.map(|digest| format!("<meta name=\"hls\" content=\"{digest}\">\n")).unwrap_or_default();
         let html = [
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<title>",
@@ -134,7 +137,7 @@ impl Parts {
             "%3Crect width='32' height='32' rx='8' fill='%233a77bd'/%3E%3Cpath d='M12 9v14l12-7z' fill='%23fff'/%3E%3C/svg%3E\">\n",
             &meta,
             "<style>",
-            self.style,
+            &style,
             "</style>\n</head>\n<body>\n",
             self.markup,
             "<script>",
@@ -146,7 +149,7 @@ impl Parts {
             body: html.concat().into(),
             // A new build may change the page and never its address.
             cache_control: "no-cache",
-            content_security_policy: policy(self.style, &script, hls),
+            content_security_policy: policy(&style, &script, hls),
         }
     }
 }
@@ -166,13 +169,6 @@ fn policy(style: &str, script: &str, hls: Option<&str>) -> String {
 /// A digest as policies and `integrity` write it (W3C Subresource Integrity, section 3.1).
 fn digest(bytes: &[u8]) -> String {
     format!("sha256-{}", base64::engine::general_purpose::STANDARD.encode(Sha256::digest(bytes)))
-}
-
-/// A script without the lines that are comments and without indentation: both are for whoever reads the file, and have a seventh
-/// of its bytes. No script has a text of several lines, in which a line could only look so.
-fn without_remarks(script: &str) -> String {
-    let lines = script.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with("//"));
-    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn read_hls(path: &Path) -> Result<Bytes, Error> {
@@ -216,7 +212,7 @@ mod tests {
     #[test]
     fn the_policy_names_the_style_and_the_script_of_the_page() {
         for (page, parts) in both() {
-            for (tag, source) in [("style", parts.style.to_owned()), ("script", without_remarks(parts.script))] {
+            for (tag, source) in [("style", small::style(parts.style)), ("script", small::script(parts.script))] {
                 let inline = inline(text(&page), tag);
                 assert_eq!(inline, source, "the page holds what its file holds");
                 // HTML parsers turn CR LF into LF before the text is hashed.
@@ -276,21 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn remarks_are_left_out() {
-        for (script, want) in [
-            ("", ""),
-            ("// a\n  // b\n", ""),
-            ("a;\n\n  b; // c\n//\n\t'// d';", "a;\nb; // c\n'// d';\n"),
-            ("x = 'https://a';\n/ 2", "x = 'https://a';\n/ 2\n"),
-        ] {
-            assert_eq!(without_remarks(script), want);
-        }
+    fn the_files_are_such_as_can_be_made_small() {
         for (_, parts) in both() {
-            // A text or a comment of several lines: its lines are not what they look like.
-            // But for code in remarks.
-            assert!(!without_remarks(parts.script).contains('`'), "a text of several lines");
-            let mut lines = parts.script.lines();
-            assert!(lines.all(|line| line.contains("/*") == line.contains("*/")), "a comment of several lines");
+            // Each of these may have several lines, which are not what they look like.
+            assert!(!small::script(parts.script).contains('`'), "a text between backticks");
+            assert!(parts.script.lines().all(|line| line.contains("/*") == line.contains("*/")), "a remark of several lines");
+            assert!(!parts.style.contains("/*"), "a remark in a style");
         }
     }
 

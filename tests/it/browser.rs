@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use vidgate::Config;
 use vidgate::object::ObjectKey;
 use vidgate::sign::bearer::AdminToken;
 use vidgate::sign::token::{Claims, KeyRing, Scope, mint};
@@ -104,6 +105,20 @@ fn the_pages_ask_for_a_token_and_renew_it_in_chromium() {
     server.put(SAMPLE, long_film(&["-map", "0"]));
     let film = Scope::Key(ObjectKey::new(SAMPLE).unwrap());
     run("tokens.mjs", &[&base(&server.server), "the-operator", &token(&ring, film)], 8);
+}
+
+#[test]
+fn the_library_uploads_by_tus_through_trouble_in_chromium() {
+    let plain = DirectoryServer::start(|_| {});
+    let bucket = minio().bucket();
+    let change = |config: &mut Config| {
+        config.admin_token = AdminToken::new("the-operator");
+        config.upload_max = 32 << 20;
+    };
+    let near = DirectoryServer::start(change);
+    for server in [&near.server, &start(Arc::new(bucket.store()), change)] {
+        run("upload.mjs", &[&base(server), &base(&plain.server), "the-operator", &out("upload")], 22);
+    }
 }
 
 #[test]
