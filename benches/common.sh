@@ -20,6 +20,11 @@ need() {
     [ -x "$vidgate" ] || { echo "$0: there is no $vidgate; run: make build" >&2; exit 1; }
 }
 
+# Fails where something listens on a port already: what is measured must be what was started here.
+free() {
+    if (exec 3<> "/dev/tcp/127.0.0.1/$1") 2> /dev/null; then echo "$0: something else listens on port $1" >&2; exit 1; fi
+}
+
 # The path of a harness, built.
 harness() { cargo bench --locked --bench "$1" --no-run 2>&1 | grep -o "target/release/deps/$1-[0-9a-f]*"; }
 
@@ -37,20 +42,25 @@ start_vidgate() {
 start_minio() {
     local minio=${VIDGATE_TEST_MINIO:-${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/minio}
     [ -x "$minio" ] || { echo "$0: there is no MinIO; run: tests/install.sh" >&2; exit 1; }
+    free 9401
     MINIO_ROOT_USER=bench MINIO_ROOT_PASSWORD=bench-bench \
         "$minio" server --quiet --address 127.0.0.1:9401 "$work/minio" > "$work/minio.log" 2>&1 & minio_pid=$!
     pids+=("$minio_pid")
-    until curl -sf http://127.0.0.1:9401/minio/health/ready; do kill -0 "$minio_pid"; done
+    until curl -sf http://127.0.0.1:9401/minio/health/ready; do kill -0 "$minio_pid" || { cat "$work/minio.log" >&2; exit 1; }; done
     local signed=(curl -sf --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
     "${signed[@]}" -X PUT http://127.0.0.1:9401/films
     "${signed[@]}" -T "$film" http://127.0.0.1:9401/films/film.mp4
     on_minio=(AWS_BUCKET_NAME=films AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-bench)
-    presigned=$(cd "$work" && env "${on_minio[@]}" "$vidgate" url film.mp4 --expires 24h)
+    presigned=$(presign film.mp4)
 }
+
+# The presigned URL of a film in MinIO, good for a day.
+presign() { (cd "$work" && env "${on_minio[@]}" "$vidgate" url "$1" --expires 24h) | jq -er .url; }
 
 # Starts vidgate with these settings on a port of its own, and gives its process: PORT SETTING...
 start_one() {
     local port=$1; shift
+    free "$port"
     (cd "$work" && exec env PORT="$port" VIDGATE_LOG=warn "$@" "$vidgate") > "$work/$port.log" 2> "$work/$port.err" & one_pid=$!
     pids+=("$one_pid")
     until grep -q listening "$work/$port.log"; do kill -0 "$one_pid"; done

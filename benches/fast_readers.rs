@@ -1,37 +1,68 @@
 //! Opens a few clients who read as fast as they can, or ask for the first bytes again and again.
 //!
 //! ```sh
-//! cargo bench --bench fast_readers -- whole URL CLIENTS SECONDS
-//! cargo bench --bench fast_readers -- ranges URL CLIENTS BYTES SECONDS
+//! cargo bench --bench fast_readers -- whole URL CLIENTS SECONDS [SERVER_PID [STORE_PID]]
+//! cargo bench --bench fast_readers -- ranges URL CLIENTS BYTES SECONDS [SERVER_PID [STORE_PID]]
 //! cargo bench --bench fast_readers -- first-byte URL SECONDS
 //! ```
 //!
-//! `whole` reads the film from one end to the other, over and over, and prints what each client got. `ranges` asks for ranges of
-//! one length at places all over the film, each client on one connection, and prints how many a second. `first-byte` opens a
+//! `whole` reads films from one end to the other, over and over, and prints what each client got. `ranges` asks for ranges of
+//! one length at places all over the films, each client on one connection, and prints how many a second. A URL with a number in
+//! braces, `cold-{64}.mp4`, stands for so many films, and each client has a place of its own among them. `first-byte` opens a
 //! connection twice a second and prints how long the first byte took.
+//!
+//! Where processes are named, the processor time of each and of those that it started is told per GB, between the same two moments
+//! as the bytes are counted, and the clients' own beside it. Clients let the kernel throw bodies away instead of copying them
+//! (Linux, `MSG_TRUNC` in tcp(7)), so that on a machine with few cores they do not hide what the servers cost.
 
 #![allow(missing_docs, unreachable_pub, reason = "a program of its own")]
 #![allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "figures for people")]
 
 #[path = "support/film.rs"]
 mod film;
+#[path = "support/usage.rs"]
+mod usage;
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use film::{film_len, split};
+use film::{Films, film_len};
+use rustix::net::RecvFlags;
+use usage::{Usage, family, usage};
 
 /// How often a new connection asks for its first byte.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
+/// Clients run for so long before anything is counted: their windows open meanwhile.
+const WARM_FOR: Duration = Duration::from_millis(300);
+/// What is read of a head at a time. More would be copied of the body behind it.
+const HEAD_LEN: usize = 2048;
+/// What is thrown away of a body at a time.
+const BODY_LEN: usize = 1024 * 1024;
 
 /// A client on one connection at a time.
 struct Client {
     addr: SocketAddr,
-    path: String,
     stream: TcpStream,
     buf: Vec<u8>,
+}
+
+/// What a client did so far.
+#[derive(Default)]
+struct Tally {
+    bytes: AtomicU64,
+    answers: AtomicU64,
+}
+
+/// What all clients did between two moments, and what it cost.
+struct Measured {
+    seconds: f64,
+    bytes: Vec<u64>,
+    answers: u64,
+    server: Usage,
+    cpu_ticks: [u64; 3],
 }
 
 fn main() {
@@ -39,12 +70,15 @@ fn main() {
     let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["whole", url, clients, seconds] => whole(url, number(clients), for_seconds(seconds)),
-        ["ranges", url, clients, len, seconds] => ranges(url, number(clients), number(len), for_seconds(seconds)),
+        ["whole", url, clients, seconds, ref pids @ ..] => whole(url, number(clients), for_seconds(seconds), pids),
+        ["ranges", url, clients, len, seconds, ref pids @ ..] => {
+            ranges(url, number(clients), number(len), for_seconds(seconds), pids);
+        }
         ["first-byte", url, seconds] => first_byte(url, for_seconds(seconds)),
         _ => {
             eprintln!(
-                "usage: fast_readers whole URL CLIENTS SECONDS | ranges URL CLIENTS BYTES SECONDS | first-byte URL SECONDS"
+                "usage: fast_readers whole URL CLIENTS SECONDS [SERVER_PID [STORE_PID]] | ranges URL CLIENTS BYTES SECONDS \
+                 [SERVER_PID [STORE_PID]] | first-byte URL SECONDS"
             );
             std::process::exit(2);
         }
@@ -60,15 +94,13 @@ fn for_seconds(text: &str) -> Duration {
 }
 
 impl Client {
-    fn new(url: &str) -> Self {
-        let (addr, path) = split(url);
-        let stream = connect(addr);
-        Self { addr, path, stream, buf: vec![0; 256 * 1024] }
+    fn new(addr: SocketAddr) -> Self {
+        Self { addr, stream: connect(addr), buf: vec![0; BODY_LEN] }
     }
 
     /// Asks, and gives how many bytes of body follow and how many of them have come.
-    fn ask(&mut self, range: &str) -> (usize, usize) {
-        let request = format!("GET {} HTTP/1.1\r\nHost: {}\r\n{range}\r\n", self.path, self.addr);
+    fn ask(&mut self, path: &str, range: &str) -> (usize, usize) {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{range}\r\n", self.addr);
         let mut head = Vec::new();
         if self.stream.write_all(request.as_bytes()).is_err() {
             // Servers end connections after some thousand requests.
@@ -76,7 +108,7 @@ impl Client {
             self.stream.write_all(request.as_bytes()).expect("the server reads");
         }
         loop {
-            match self.stream.read(&mut self.buf).unwrap_or(0) {
+            match self.stream.read(&mut self.buf[..HEAD_LEN]).unwrap_or(0) {
                 0 if head.is_empty() => {
                     self.stream = connect(self.addr);
                     self.stream.write_all(request.as_bytes()).expect("the server reads");
@@ -93,18 +125,27 @@ impl Client {
         }
     }
 
-    /// Reads the rest of a body, until the time is up; says how much of it came.
-    fn read(&mut self, len: usize, until: Instant) -> usize {
+    /// Throws the rest of a body away, until it is to stop, and counts it.
+    fn skip(&mut self, len: usize, stop: &AtomicBool, bytes: &AtomicU64) {
         let mut came = 0;
-        while came < len && Instant::now() < until {
+        while came < len && !stop.load(Ordering::Relaxed) {
             let most = self.buf.len().min(len - came);
-            match self.stream.read(&mut self.buf[..most]).expect("the server sends") {
+            match discard(&self.stream, &mut self.buf[..most]).expect("the server sends") {
                 0 => panic!("cut {} bytes before the end", len - came),
-                piece => came += piece,
+                piece => {
+                    came += piece;
+                    bytes.fetch_add(piece as u64, Ordering::Relaxed);
+                }
             }
         }
-        came
     }
+}
+
+/// Takes bytes off a socket without looking at them; gives how many they were.
+fn discard(stream: &TcpStream, buf: &mut [u8]) -> io::Result<usize> {
+    let flags = if cfg!(target_os = "linux") { RecvFlags::TRUNC } else { RecvFlags::empty() };
+    let (_, len) = rustix::net::recv(stream, buf, flags)?;
+    Ok(len)
 }
 
 fn connect(addr: SocketAddr) -> TcpStream {
@@ -114,64 +155,117 @@ fn connect(addr: SocketAddr) -> TcpStream {
     stream
 }
 
-/// Runs so many clients at once, until a common time; gives what each of them did.
-fn all(clients: usize, lasts: Duration, client: impl Fn(usize, Instant) -> u64 + Sync) -> Vec<u64> {
-    let until = Instant::now() + lasts;
+/// Runs so many clients at once, and counts what they do between two moments.
+fn measure(clients: usize, lasts: Duration, pids: &[&str], client: impl Fn(usize, &Tally, &AtomicBool) + Sync) -> Measured {
+    let pids: Vec<u32> = pids.iter().map(|pid| pid.parse().expect("a process id")).collect();
+    let families: Vec<Vec<u32>> = pids.iter().map(|pid| family(&[*pid])).collect();
+    let (server, store) = (families.first().map_or(&[][..], Vec::as_slice), families.get(1).map_or(&[][..], Vec::as_slice));
+    let own = [std::process::id()];
+    let tallies: Vec<Tally> = (0..clients).map(|_| Tally::default()).collect();
+    let count =
+        |of: fn(&Tally) -> &AtomicU64| tallies.iter().map(|tally| of(tally).load(Ordering::Relaxed)).collect::<Vec<u64>>();
+    let look = || {
+        let ticks = [server, store, &own].map(|pids| usage(pids).cpu_ticks);
+        (Instant::now(), ticks, count(|tally| &tally.bytes), count(|tally| &tally.answers))
+    };
+    let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let client = &client;
-        let threads: Vec<_> = (0..clients).map(|number| scope.spawn(move || client(number, until))).collect();
-        threads.into_iter().map(|thread| thread.join().expect("a client")).collect()
+        for (number, tally) in tallies.iter().enumerate() {
+            let (client, stop) = (&client, &stop);
+            scope.spawn(move || client(number, tally, stop));
+        }
+        thread::sleep(WARM_FOR);
+        let (began_at, ticks_before, bytes_before, answers_before) = look();
+        thread::sleep(lasts);
+        let (ended_at, ticks, bytes, answers) = look();
+        let server = usage(server);
+        stop.store(true, Ordering::Relaxed);
+        Measured {
+            seconds: (ended_at - began_at).as_secs_f64(),
+            bytes: bytes.iter().zip(&bytes_before).map(|(now, before)| now - before).collect(),
+            answers: answers.iter().sum::<u64>() - answers_before.iter().sum::<u64>(),
+            server,
+            cpu_ticks: [0, 1, 2].map(|at| ticks[at].saturating_sub(ticks_before[at])),
+        }
     })
 }
 
-fn whole(url: &str, clients: usize, lasts: Duration) {
-    let came = all(clients, lasts, |_, until| {
-        let mut client = Client::new(url);
-        let mut sum = 0;
-        while Instant::now() < until {
-            let (len, early) = client.ask("");
-            sum += (early + client.read(len - early, until)) as u64;
+impl Measured {
+    /// What it cost, where a server was named.
+    fn costs(&self) -> String {
+        if self.server.rss_kib == 0 {
+            return String::new();
         }
-        sum
+        let gb = self.bytes.iter().sum::<u64>() as f64 / 1e9;
+        let [server, store, own] = self.cpu_ticks.map(|ticks| ticks as f64 / 100.0 / gb);
+        format!(
+            "; CPU s/GB: server {server:.4}, store {store:.4}, clients {own:.4}; memory: RSS {:.1} MB, PSS {:.1} MB",
+            self.server.rss_kib as f64 / 1024.0,
+            self.server.pss_kib as f64 / 1024.0,
+        )
+    }
+}
+
+fn whole(url: &str, clients: usize, lasts: Duration, pids: &[&str]) {
+    let films = Films::at(url);
+    let measured = measure(clients, lasts, pids, |number, tally, stop| {
+        let mut client = Client::new(films.addr);
+        let mut film = number as u64 * films.count / clients as u64;
+        while !stop.load(Ordering::Relaxed) {
+            let (len, early) = client.ask(&films.path(film), "");
+            tally.bytes.fetch_add(early as u64, Ordering::Relaxed);
+            client.skip(len - early, stop, &tally.bytes);
+            tally.answers.fetch_add(1, Ordering::Relaxed);
+            film += 1;
+        }
     });
-    let mb = |bytes: u64| bytes as f64 / 1e6 / lasts.as_secs_f64();
-    let mean = mb(came.iter().sum()) / clients as f64;
-    let (least, most) = (came.iter().min().copied().unwrap_or(0), came.iter().max().copied().unwrap_or(0));
+    let mb = |bytes: u64| bytes as f64 / 1e6 / measured.seconds;
+    let mean = mb(measured.bytes.iter().sum()) / clients as f64;
+    let least = measured.bytes.iter().min().copied().unwrap_or(0);
+    let most = measured.bytes.iter().max().copied().unwrap_or(0);
     println!(
-        "{clients} at full speed: {:.1} MB/s in all, slowest {:.1} MB/s = {:.2} of the mean, fastest {:.1} MB/s = {:.2} of the mean",
+        "{clients} at full speed: {:.1} MB/s in all, slowest {:.1} MB/s = {:.2} of the mean, fastest {:.1} MB/s = {:.2} of the mean{}",
         mean * clients as f64,
         mb(least),
         mb(least) / mean,
         mb(most),
         mb(most) / mean,
+        measured.costs(),
     );
 }
 
-fn ranges(url: &str, clients: usize, len: usize, lasts: Duration) {
-    let (addr, path) = split(url);
-    let places = film_len(addr, &path) / len as u64;
-    let counts = all(clients, lasts, |number, until| {
-        let mut client = Client::new(url);
-        let mut count = 0;
-        while Instant::now() < until {
-            let from = (count + number as u64 * 7919).wrapping_mul(2_654_435_761) % places * len as u64;
-            let (due, early) = client.ask(&format!("Range: bytes={from}-{}\r\n", from + len as u64 - 1));
+fn ranges(url: &str, clients: usize, len: usize, lasts: Duration, pids: &[&str]) {
+    let films = Films::at(url);
+    let places = film_len(films.addr, &films.path(0)) / len as u64;
+    let measured = measure(clients, lasts, pids, |number, tally, stop| {
+        let mut client = Client::new(films.addr);
+        let mut count = number as u64 * 7919;
+        while !stop.load(Ordering::Relaxed) {
+            let place = count.wrapping_mul(2_654_435_761) % (places * films.count);
+            let from = place % places * len as u64;
+            let (due, early) =
+                client.ask(&films.path(place / places), &format!("Range: bytes={from}-{}\r\n", from + len as u64 - 1));
             assert_eq!(due, len, "the server ignores the range");
-            client.read(due - early, until + Duration::from_secs(30));
+            tally.bytes.fetch_add(early as u64, Ordering::Relaxed);
+            client.skip(due - early, stop, &tally.bytes);
+            tally.answers.fetch_add(1, Ordering::Relaxed);
             count += 1;
         }
-        count
     });
-    println!("{clients} clients, ranges of {len}: {:.0} a second", counts.iter().sum::<u64>() as f64 / lasts.as_secs_f64());
+    println!(
+        "{clients} clients, ranges of {len}: {:.0} a second{}",
+        measured.answers as f64 / measured.seconds,
+        measured.costs()
+    );
 }
 
 fn first_byte(url: &str, lasts: Duration) {
+    let films = Films::at(url);
     let until = Instant::now() + lasts;
     let mut times = Vec::new();
     while Instant::now() < until {
         let started = Instant::now();
-        let mut client = Client::new(url);
-        client.ask("Range: bytes=0-65535\r\n");
+        Client::new(films.addr).ask(&films.path(times.len() as u64), "Range: bytes=0-65535\r\n");
         times.push(started.elapsed());
         thread::sleep(PROBE_EVERY);
     }

@@ -8,7 +8,7 @@
 //! buffer of 64 KiB. A viewer is lost that is refused, cut, has no first byte within 30 seconds, or in the end has less than half
 //! of what its pace is. At a pace of 0 viewers read their first bytes only; none is too slow then.
 //!
-//! The numbers of the server are read from `/proc`, so they are there on Linux only. What any load costs, the stacks and buffers of
+//! The numbers of the server, its process and those that this one started, are read from `/proc`, so they are there on Linux only. What any load costs, the stacks and buffers of
 //! the server's threads, is told by itself: a few viewers come first and leave again, and the others count from there.
 
 #![allow(unsafe_code, reason = "registering sockets with the poller")]
@@ -24,10 +24,10 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use film::{film_len, split};
+use film::{Films, film_len};
 use polling::{Event, Events, Poller};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use usage::{Usage, usage};
+use usage::{Usage, family, usage};
 
 const RECEIVE_BUFFER_LEN: usize = 64 * 1024;
 const FIRST_BYTE_MAX: Duration = Duration::from_secs(30);
@@ -59,7 +59,9 @@ fn main() {
     let pace: u64 = pace.parse().expect("bytes a second");
     let lasts = Duration::from_secs(seconds.parse().expect("seconds"));
     let pids: Vec<u32> = rest.iter().map(|pid| pid.parse().expect("a process id")).collect();
-    let (addr, path) = split(url);
+    let pids = family(&pids);
+    let films = Films::at(url);
+    let (addr, path) = (films.addr, films.path(0));
     let film_len = film_len(addr, &path);
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };

@@ -1,7 +1,30 @@
-//! Where a film is and how long it is; loopback only.
+//! Where films are and how long they are; loopback only.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+
+/// Films at one address: one, or as many as a number in braces says, `/media/cold-{64}.mp4` for `cold-0.mp4` to `cold-63.mp4`.
+pub struct Films {
+    pub addr: SocketAddr,
+    before: String,
+    behind: String,
+    pub count: u64,
+}
+
+impl Films {
+    pub fn at(url: &str) -> Self {
+        let (addr, path) = split(url);
+        let braces = path.find('{').zip(path.find('}'));
+        let Some((open, close)) = braces else { return Self { addr, before: path, behind: String::new(), count: 1 } };
+        let count = path[open + 1..close].parse().expect("a number of films");
+        Self { addr, before: path[..open].into(), behind: path[close + 1..].into(), count }
+    }
+
+    /// The path of a film; behind the last comes the first again.
+    pub fn path(&self, number: u64) -> String {
+        if self.count == 1 { self.before.clone() } else { format!("{}{}{}", self.before, number % self.count, self.behind) }
+    }
+}
 
 /// Host, port and path of a plain HTTP URL.
 pub fn split(url: &str) -> (SocketAddr, String) {

@@ -3,8 +3,10 @@
 /// What processes use, all of them together.
 #[derive(Clone, Copy, Default)]
 pub struct Usage {
-    /// Resident memory, in KiB.
+    /// Resident memory, in KiB; what processes share is counted for each of them.
     pub rss_kib: u64,
+    /// Resident memory, in KiB; what processes share is counted in parts.
+    pub pss_kib: u64,
     /// Threads.
     pub threads: u64,
     /// Processor time so far, in hundredths of a second.
@@ -13,7 +15,27 @@ pub struct Usage {
     pub pool_busy: u64,
 }
 
-/// What the server uses now: the sum over its processes and their children.
+/// Processes, and those that they started, and so on.
+pub fn family(pids: &[u32]) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let with_parents: Vec<(u32, u32)> = processes
+        .filter_map(|entry| {
+            let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+            // proc(5): the parent is the 4th field; the 2nd may hold spaces and ends with a parenthesis.
+            let parent = stat.rsplit(')').next()?.split_whitespace().nth(1)?.parse().ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, parent))
+        })
+        .collect();
+    let mut family = pids.to_vec();
+    let mut at = 0;
+    while let Some(&parent) = family.get(at) {
+        family.extend(with_parents.iter().filter(|(_, its)| *its == parent).map(|(pid, _)| pid));
+        at += 1;
+    }
+    family
+}
+
+/// What these processes use now, all of them together.
 pub fn usage(pids: &[u32]) -> Usage {
     let mut sum = Usage::default();
     for pid in pids {
@@ -24,6 +46,9 @@ pub fn usage(pids: &[u32]) -> Usage {
             line.and_then(|rest| rest.split_whitespace().next()).and_then(|text| text.parse().ok()).unwrap_or(0)
         };
         sum.rss_kib += number("VmRSS:");
+        let rollup = read("smaps_rollup");
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok());
+        sum.pss_kib += pss.unwrap_or(0);
         sum.threads += number("Threads:");
         // proc(5): utime and stime are the 14th and 15th field; the 2nd may hold spaces and ends with a parenthesis.
         let stat = read("stat");

@@ -1,0 +1,121 @@
+# shellcheck shell=bash
+# The servers that are compared, each as one would run it before a bucket. To be sourced behind common.sh, with MinIO started.
+#
+#   vidgate         with its default settings: 64 MiB of cache
+#   vidgate-cached  with a cache that holds the hot film
+#   vidgate-nocache without a cache
+#   nginx           a plain proxy to the same presigned URLs
+#   nginx-stock     the same with the buffers that nginx has by default, of 4 KiB
+#   nginx-slice     a slice cache before them; below /cold/ each request finds its cache empty
+#   rclone          `rclone serve http`, and rclone-cached with its cache of files
+#   node            Express and the AWS SDK, one process a core: peers/node/server.mjs
+#
+# The port of a peer is ${port[NAME]}, and its process, once it runs, ${pid[NAME]}.
+
+declare -A port=([vidgate]=9402 [vidgate-cached]=9403 [nginx]=9404 [nginx-slice]=9405 [nginx-stock]=9407 [vidgate-nocache]=9406 [rclone]=9408 [rclone-cached]=9409 [node]=9410)
+declare -A pid=()
+cold_films=64
+
+# Puts a set of films beside the hot one, more than any cache here holds.
+make_cold_films() {
+    local signed=(curl -sf --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
+    head -c $((32 * 1048576)) /dev/urandom > "$work/cold.mp4"
+    "${signed[@]}" -T "$work/cold.mp4" http://127.0.0.1:9401/films/cold-0.mp4
+    "${signed[@]}" -o /dev/null --parallel --parallel-max 4 -X PUT -H 'x-amz-copy-source: /films/cold-0.mp4' \
+        "http://127.0.0.1:9401/films/cold-[1-$((cold_films - 1))].mp4" 2> /dev/null
+}
+
+# Where a peer has a film: PEER hot, PEER cold.
+url_of() {
+    local name=film.mp4 prefix=
+    [ "$2" = hot ] || name="cold-{$cold_films}.mp4"
+    case $1 in
+        vidgate*) prefix=media/ ;;
+        node) prefix=api/videos/ name+=/stream ;;
+        nginx-slice) [ "$2" = hot ] || prefix=cold/ ;;
+    esac
+    echo "http://127.0.0.1:${port[$1]}/$prefix$name"
+}
+
+# How a peer is started: sets $command.
+command_of() {
+    case $1 in
+        vidgate) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn "${on_minio[@]}" "$vidgate") ;;
+        vidgate-cached) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn VIDGATE_CACHE_RAM=512MiB "${on_minio[@]}" "$vidgate") ;;
+        vidgate-nocache) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn VIDGATE_CACHE_RAM=0 "${on_minio[@]}" "$vidgate") ;;
+        nginx*)
+            configure_nginx "$1"
+            command=(nginx -c "$work/$1/nginx.conf")
+            ;;
+        rclone) command=("$rclone" serve http --config /dev/null --addr "127.0.0.1:${port[$1]}" "$rclone_remote" --log-level ERROR) ;;
+        rclone-cached)
+            command=("$rclone" serve http --config /dev/null --addr "127.0.0.1:${port[$1]}" "$rclone_remote" --log-level ERROR
+                --vfs-cache-mode full --cache-dir "$work/rclone")
+            ;;
+        node) command=(env NODE_ENV=production PORT="${port[$1]}" "${on_minio[@]}" node "$PWD/benches/peers/node/server.mjs") ;;
+    esac
+}
+
+# Starts a peer, and waits until it serves the film.
+start_peer() {
+    free "${port[$1]}"
+    command_of "$1"
+    (cd "$work" && exec "${command[@]}") > "$work/$1.log" 2>&1 & pid[$1]=$!
+    pids+=("${pid[$1]}")
+    until curl -sf -o /dev/null -r 0-0 "$(url_of "$1" hot)"; do
+        kill -0 "${pid[$1]}" || { cat "$work/$1.log" >&2; exit 1; }
+    done
+}
+
+# The peer's copy of the film is the film; where it has a cache that may hold it, it does from here on.
+check_peer() {
+    cmp -s "$film" <(curl -sf "$(url_of "$1" hot)") || { echo "$0: $1 does not serve the film" >&2; exit 1; }
+}
+
+# The signatures of all films, as nginx reads them into a map.
+sign_films() {
+    local name
+    for name in film.mp4 $(seq -f 'cold-%g.mp4' 0 $((cold_films - 1))); do
+        echo "/$name \"$(presign "$name" | cut -d'?' -f2-)\";"
+    done > "$work/signatures"
+}
+
+# Access log off, as with vidgate here; connections to the store kept; a megabyte of buffers for each viewer and no temporary files,
+# which slow viewers of a plain proxy would fill disks with.
+configure_nginx() {
+    local locations='' buffers='proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k;'
+    mkdir -p "$work/$1"
+    [ "$1" != nginx-stock ] || buffers=
+    if [ "$1" != nginx-slice ]; then
+        locations="location / { proxy_pass http://store/films\$uri?\$signature; }"
+    else
+        locations="
+        proxy_ignore_headers Vary;
+        proxy_cache_valid 200 206 1h;
+        proxy_cache_lock on;
+        slice 1m;
+        proxy_set_header Range \$slice_range;
+        location / { proxy_cache films; proxy_cache_key \$uri\$slice_range; proxy_pass http://store/films\$uri?\$signature; }
+        location ~ ^/cold/(.*) { proxy_cache cold; proxy_cache_key \$request_id\$slice_range; proxy_pass http://store/films/\$1?\$signature; }"
+    fi
+    cat > "$work/$1/nginx.conf" <<CONF
+worker_processes auto; worker_rlimit_nofile 20000; daemon off; pid $work/$1/pid; error_log $work/$1/error.log;
+events { worker_connections 19000; }
+http {
+    access_log off; sendfile on; tcp_nodelay on; send_timeout 60s; keepalive_requests 1000000;
+    client_body_temp_path $work/$1/body; proxy_temp_path $work/$1/temp;
+    proxy_cache_path $work/$1/cache levels=1:2 keys_zone=films:10m max_size=2g use_temp_path=off;
+    proxy_cache_path $work/$1/cold levels=1:2 keys_zone=cold:10m max_size=1g use_temp_path=off;
+    map_hash_max_size 1024; map_hash_bucket_size 128;
+    map \$uri \$film { "~^/cold/(.*)" /\$1; default \$uri; }
+    map \$film \$signature { include $work/signatures; }
+    upstream store { server 127.0.0.1:9401; keepalive 128; keepalive_requests 1000000; }
+    server {
+        listen 127.0.0.1:${port[$1]} backlog=4096;
+        proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host 127.0.0.1:9401;
+        $buffers proxy_max_temp_file_size 0;
+        $locations
+    }
+}
+CONF
+}
