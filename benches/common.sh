@@ -5,6 +5,7 @@
 # Where a script starts a server, its process is $vidgate_pid (port 9402) or $nginx_pid (9404, with a plain one behind it on 9405).
 
 work=$(mktemp -d) pids=() missed=0
+trap 'echo "$0: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir "$work/films"
 chmod 755 "$work" "$work/films"
@@ -26,7 +27,7 @@ free() {
 }
 
 # The path of a harness, built.
-harness() { cargo bench --locked --bench "$1" --no-run 2>&1 | grep -o "target/release/deps/$1-[0-9a-f]*"; }
+harness() { cargo bench --locked --bench "$1" --no-run 2>&1 | sed -n "s|.*(\(target/release/deps/$1-[0-9a-f]*\)).*|$PWD/\1|p"; }
 
 # A film of so many MiB that no compression or hole makes smaller.
 make_film() { head -c $(($1 * 1048576)) /dev/urandom > "$film"; }

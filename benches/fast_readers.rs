@@ -236,7 +236,7 @@ fn whole(url: &str, clients: usize, lasts: Duration, pids: &[&str]) {
 
 fn ranges(url: &str, clients: usize, len: usize, lasts: Duration, pids: &[&str]) {
     let films = Films::at(url);
-    let places = film_len(films.addr, &films.path(0)) / len as u64;
+    let places = film_len(films.addr, &films.path(0)).expect("a film") / len as u64;
     let measured = measure(clients, lasts, pids, |number, tally, stop| {
         let mut client = Client::new(films.addr);
         let mut count = number as u64 * 7919;

@@ -8,12 +8,16 @@
 #   nginx-stock     the same with the buffers that nginx has by default, of 4 KiB
 #   nginx-slice     a slice cache before them; below /cold/ each request finds its cache empty
 #   rclone          `rclone serve http`, and rclone-cached with its cache of files
+#   vidgate-files   on a directory, and nginx-files on the same one, with sendfile
 #   node            Express and the AWS SDK, one process a core: peers/node/server.mjs
 #
 # The port of a peer is ${port[NAME]}, and its process, once it runs, ${pid[NAME]}.
 
-declare -A port=([vidgate]=9402 [vidgate-cached]=9403 [nginx]=9404 [nginx-slice]=9405 [nginx-stock]=9407 [vidgate-nocache]=9406 [rclone]=9408 [rclone-cached]=9409 [node]=9410)
+declare -A port=([vidgate]=9402 [vidgate-cached]=9403 [nginx]=9404 [nginx-slice]=9405 [nginx-stock]=9407 [vidgate-nocache]=9406 [rclone]=9408 [rclone-cached]=9409 [node]=9410
+    [vidgate-files]=9411 [nginx-files]=9412)
 declare -A pid=()
+rclone=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/rclone
+rclone_remote=:s3,provider=Minio,endpoint="'http://127.0.0.1:9401'",access_key_id=bench,secret_access_key=bench-bench:films
 cold_films=64
 
 # Puts a set of films beside the hot one, more than any cache here holds.
@@ -43,6 +47,7 @@ command_of() {
         vidgate) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn "${on_minio[@]}" "$vidgate") ;;
         vidgate-cached) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn VIDGATE_CACHE_RAM=512MiB "${on_minio[@]}" "$vidgate") ;;
         vidgate-nocache) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn VIDGATE_CACHE_RAM=0 "${on_minio[@]}" "$vidgate") ;;
+        vidgate-files) command=(env PORT="${port[$1]}" VIDGATE_LOG=warn VIDGATE_DIR="$work/films" "$vidgate") ;;
         nginx*)
             configure_nginx "$1"
             command=(nginx -c "$work/$1/nginx.conf")
@@ -67,6 +72,12 @@ start_peer() {
     done
 }
 
+# Ends a peer, and what it started.
+stop_peer() {
+    kill "${pid[$1]}"
+    wait "${pid[$1]}" 2> /dev/null || true
+}
+
 # The peer's copy of the film is the film; where it has a cache that may hold it, it does from here on.
 check_peer() {
     cmp -s "$film" <(curl -sf "$(url_of "$1" hot)") || { echo "$0: $1 does not serve the film" >&2; exit 1; }
@@ -83,21 +94,21 @@ sign_films() {
 # Access log off, as with vidgate here; connections to the store kept; a megabyte of buffers for each viewer and no temporary files,
 # which slow viewers of a plain proxy would fill disks with.
 configure_nginx() {
-    local locations='' buffers='proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k;'
+    local locations buffers='proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k;'
     mkdir -p "$work/$1"
     [ "$1" != nginx-stock ] || buffers=
-    if [ "$1" != nginx-slice ]; then
-        locations="location / { proxy_pass http://store/films\$uri?\$signature; }"
-    else
-        locations="
+    case $1 in
+        nginx | nginx-stock) locations="location / { proxy_pass http://store/films\$uri?\$signature; }" ;;
+        nginx-files) locations="root $work/films;" ;;
+        nginx-slice) locations="
         proxy_ignore_headers Vary;
         proxy_cache_valid 200 206 1h;
         proxy_cache_lock on;
         slice 1m;
         proxy_set_header Range \$slice_range;
         location / { proxy_cache films; proxy_cache_key \$uri\$slice_range; proxy_pass http://store/films\$uri?\$signature; }
-        location ~ ^/cold/(.*) { proxy_cache cold; proxy_cache_key \$request_id\$slice_range; proxy_pass http://store/films/\$1?\$signature; }"
-    fi
+        location ~ ^/cold/(.*) { proxy_cache cold; proxy_cache_key \$request_id\$slice_range; proxy_pass http://store/films/\$1?\$signature; }" ;;
+    esac
     cat > "$work/$1/nginx.conf" <<CONF
 worker_processes auto; worker_rlimit_nofile 20000; daemon off; pid $work/$1/pid; error_log $work/$1/error.log;
 events { worker_connections 19000; }

@@ -18,7 +18,21 @@ UNITS = {
     "client_cpu": "its clients'",
     "rss": "MB RSS",
     "pss": "MB PSS",
+    "ms": "ms to the first byte",
+    "lost": "lost",
+    "p50": "s first byte p50",
+    "p99": "s p99",
+    "seconds": "CPU s",
 }
+
+# Section, load, metric, vidgate's name there, what it is to be at most, and those whose figure is told beside it.
+LIMITS = [
+    ("start", "1", "ms", "vidgate", 50, ["nginx", "rclone", "node"]),
+    ("start", "1", "rss", "vidgate", 8, ["nginx", "rclone", "node"]),
+    ("slow", "1000", "lost", "vidgate-cached", 1, ["nginx", "nginx-slice", "rclone-cached", "node"]),
+    ("slow", "5000", "lost", "vidgate-cached", 5, ["nginx", "nginx-slice", "rclone-cached", "node"]),
+    ("slow", "15000", "lost", "vidgate-cached", 15, ["vidgate", "nginx", "nginx-slice", "rclone-cached", "node"]),
+]
 
 # Section, load, metric, vidgate's name there, which way and how far the ratio is to go, the other whose ratio is the bar, and
 # those whose ratio is told beside it.
@@ -84,6 +98,15 @@ def bars(figures):
             verdict = ("ok    " if holds else "MISSED") if other == counts else "beside"
             what = f"{section} {load}, {UNITS[metric]}, {name} / {other}"
             print(f"  {verdict} {what}: {value:.3f} ({least:.3f}..{most:.3f}), bar {operator} {bound}")
+    for section, load, metric, name, bound, beside in LIMITS:
+        peers = figures.get((section, load), {})
+        ours = peers.get(name, {}).get(metric)
+        if not ours:
+            continue
+        holds = median(ours.values()) <= bound
+        missed += not holds
+        others = ", ".join(f"{it} {median(peers[it][metric].values()):.4g}" for it in beside if metric in peers.get(it, {}))
+        print(f"  {'ok    ' if holds else 'MISSED'} {section} {load}, {UNITS[metric]}, {name}: {spread(ours)}, bar <= {bound}; beside: {others}")
     return missed
 
 

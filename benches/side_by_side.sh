@@ -9,16 +9,20 @@
 #   cold           the same with films that no cache holds
 #   cached_ranges  ranges of 64 KiB a second, 16 connections, from the cache
 #   cold_ranges    the same with films that no cache holds
+#   files          whole films with 8 readers, and ranges: vidgate on a directory, nginx on the same files with sendfile
+#   start          from the start to the first byte of a film, and memory at rest
+#   slow           1,000 viewers at 64 KiB/s, 5,000 at 16 KiB/s, 15,000 at 4 KiB/s: lost, first byte, memory. One turn of 30 seconds
 #
 # --quick is for work by a profile: 8 readers only, 2 seconds a turn, vidgate and nginx only.
 #
 # Needs: target/release/vidgate, tests/install.sh benches, nginx, curl, bc, python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-turns=5 seconds=5 readers="1 8 64" peers="vidgate vidgate-nocache vidgate-cached nginx nginx-stock nginx-slice rclone rclone-cached node" sections=()
+turns=5 seconds=5 slow_seconds=30 readers="1 8 64" sections=()
+peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files rclone rclone-cached node"
 while [ $# -gt 0 ]; do
     case $1 in
-        --quick) seconds=2 readers=8 peers="vidgate vidgate-nocache vidgate-cached nginx nginx-stock nginx-slice" ;;
+        --quick) seconds=2 readers=8 peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
         --turns) turns=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --peers) peers=$2; shift ;;
@@ -27,11 +31,11 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
-[ ${#sections[@]} -gt 0 ] || sections=(cached cold cached_ranges cold_ranges)
+[ ${#sections[@]} -gt 0 ] || sections=(cached cold cached_ranges cold_ranges files start slow)
 . benches/common.sh
 . benches/peers.sh
 need nginx-light:nginx curl:curl jq:jq bc:bc python3:python3
-fast_readers=$(harness fast_readers)
+fast_readers=$(harness fast_readers) slow_readers=$(harness slow_readers) start=$(harness start)
 results=benches/out/side_by_side.tsv
 mkdir -p benches/out
 : > "$results"
@@ -59,42 +63,109 @@ note_line() {
     }
 }
 
-# Peers in turns, another one first each time: SECTION LOAD METRIC hot|cold PEER..., and the words of the harness behind --,
+# Peers at their turns, another one first each time: SECTION LOAD METRIC hot|cold PEER..., and the words of the harness behind --,
 # where URL stands for the peer's.
 in_turns() {
-    local section=$1 load=$2 metric=$3 kind=$4 turn peer line names=() count
+    local section=$1 load=$2 metric=$3 kind=$4 turn at peer line names=()
     shift 4
     while [ "$1" != -- ]; do names+=("$1"); shift; done
     shift
-    count=${#names[@]}
     for turn in $(seq "$turns"); do
-        for at in $(seq 0 $((count - 1))); do
-            peer=${names[((at + turn) % count)]}
+        for at in "${!names[@]}"; do
+            peer=${names[((at + turn) % ${#names[@]})]}
             if line=$("$fast_readers" "${@/URL/$(url_of "$peer" "$kind")}" "${pid[$peer]}" "$minio_pid" 2> "$work/said"); then
                 note_line "$section" "$load" "$peer" "$turn" "$metric" "$line"
             else
-                echo "$section, $load: $peer failed in turn $turn: $(tail -n 1 "$work/said")" >&2
-                note "$section" "$load" "$peer" "$turn" failed 1
+                note_failure "$section" "$load" "$peer" "$turn"
             fi
         done
     done
 }
 
-hot_peers() { among vidgate-cached nginx nginx-stock nginx-slice rclone-cached node; }
-cold_peers() { among vidgate vidgate-nocache nginx nginx-stock nginx-slice rclone node; }
+note_failure() {
+    echo "$1, $2: $3 failed in turn $4: $(tail -n 1 "$work/said")" >&2
+    note "$1" "$2" "$3" "$4" failed 1
+}
 
 run_cached() {
-    # shellcheck disable=SC2046 # a list of names
-    for load in $readers; do in_turns cached "$load" MB/s hot $(hot_peers) -- whole URL "$load" "$seconds"; done
+    local load
+    for load in $readers; do
+        # shellcheck disable=SC2046 # a list of names
+        in_turns cached "$load" MB/s hot $(among vidgate-cached nginx nginx-stock nginx-slice rclone-cached node) -- whole URL "$load" "$seconds"
+    done
 }
+
 run_cold() {
-    # shellcheck disable=SC2046 # a list of names
-    for load in $readers; do in_turns cold "$load" MB/s cold $(cold_peers) -- whole URL "$load" "$seconds"; done
+    local load
+    for load in $readers; do
+        # shellcheck disable=SC2046 # a list of names
+        in_turns cold "$load" MB/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice rclone node) -- whole URL "$load" "$seconds"
+    done
 }
+
 # shellcheck disable=SC2046 # a list of names
-run_cached_ranges() { in_turns cached_ranges 16 ranges/s hot $(hot_peers) -- ranges URL 16 65536 "$seconds"; }
+run_cached_ranges() {
+    in_turns cached_ranges 16 ranges/s hot $(among vidgate-cached nginx nginx-stock nginx-slice rclone-cached node) -- ranges URL 16 65536 "$seconds"
+}
+
 # shellcheck disable=SC2046 # a list of names
-run_cold_ranges() { in_turns cold_ranges 16 ranges/s cold $(cold_peers) -- ranges URL 16 65536 "$seconds"; }
+run_cold_ranges() {
+    in_turns cold_ranges 16 ranges/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice rclone node) -- ranges URL 16 65536 "$seconds"
+}
+
+# shellcheck disable=SC2046 # a list of names
+run_files() {
+    in_turns files 8 MB/s hot $(among vidgate-files nginx-files) -- whole URL 8 "$seconds"
+    in_turns file_ranges 16 ranges/s hot $(among vidgate-files nginx-files) -- ranges URL 16 65536 "$seconds"
+}
+
+# Peers start anew here, beside none of their kind.
+run_start() {
+    local turn peer line command
+    for peer in $(among vidgate nginx rclone node); do stop_peer "$peer"; done
+    for turn in $(seq "$turns"); do
+        for peer in $(among vidgate nginx rclone node); do
+            command_of "$peer"
+            if line=$(cd "$work" && "$start" "$(url_of "$peer" hot)" "${command[@]}" 2> "$work/said"); then
+                note start 1 "$peer" "$turn" ms "$(number "$line" after)"
+                note start 1 "$peer" "$turn" rss "$(number "$line" RSS)"
+                note start 1 "$peer" "$turn" pss "$(number "$line" PSS)"
+            else
+                note_failure start 1 "$peer" "$turn"
+            fi
+        done
+    done
+    for peer in $(among vidgate nginx rclone node); do start_peer "$peer"; done
+}
+
+# Waits, for a minute at most, until the kernel has let go of the sockets of the load before: their bytes count against the memory
+# that it has for all sockets (tcp(7), tcp_mem), and short of it the next server would starve for the sake of the last.
+settle() {
+    for _ in $(seq 60); do
+        [ "$(awk '/^TCP:/ { print $5 }' /proc/net/sockstat)" -gt 20 ] || return 0
+        sleep 1
+    done
+}
+
+run_slow() {
+    local load viewers pace peer line
+    for load in "1000 65536" "5000 16384" "15000 4096"; do
+        read -r viewers pace <<< "$load"
+        for peer in $(among vidgate-cached vidgate nginx nginx-slice rclone-cached node); do
+            settle
+            if line=$("$slow_readers" "$(url_of "$peer" hot)" "$viewers" "$pace" "$slow_seconds" "${pid[$peer]}" 2> "$work/said"); then
+                note slow "$viewers" "$peer" 1 lost "$(number "$line" lost)"
+                note slow "$viewers" "$peer" 1 p50 "$(number "$line" p50)"
+                note slow "$viewers" "$peer" 1 p99 "$(number "$line" p99)"
+                note slow "$viewers" "$peer" 1 rss "$(number "$line" 'warm,')"
+                note slow "$viewers" "$peer" 1 pss "$(number "$line" PSS)"
+                note slow "$viewers" "$peer" 1 seconds "$(number "$line" CPU)"
+            else
+                note_failure slow "$viewers" "$peer" 1
+            fi
+        done
+    done
+}
 
 for section in "${sections[@]}"; do
     [ "$(type -t "run_$section")" = function ] || { echo "$0: there is no section $section" >&2; exit 2; }

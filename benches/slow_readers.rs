@@ -62,7 +62,7 @@ fn main() {
     let pids = family(&pids);
     let films = Films::at(url);
     let (addr, path) = (films.addr, films.path(0));
-    let film_len = film_len(addr, &path);
+    let film_len = film_len(addr, &path).expect("a film");
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
     let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(rustix::process::Resource::Nofile, raised).expect("as many descriptors as may be had");
@@ -208,7 +208,8 @@ fn report(viewers: &[Viewer], pace: u64, cold: Usage, before: Usage, seen: &[Usa
     let rss_kib = most(|usage| usage.rss_kib);
     println!(
         "{} viewers at {pace} B/s: lost {lost}, first byte p50 {:.3} s p99 {:.3} s, received {:.1} MB; server: threads {}, memory \
-         {:.1} MB, {:.1} MB warm, {:.1} MB at most ({:.2} KB a viewer), CPU {:.2} s, pool busy in {} of {} looks",
+         {:.1} MB, {:.1} MB warm, {:.1} MB at most ({:.2} KB a viewer), PSS {:.1} MB at most, CPU {:.2} s, pool busy in {} of {} \
+         looks",
         viewers.len(),
         at(0.5),
         at(0.99),
@@ -218,6 +219,7 @@ fn report(viewers: &[Viewer], pace: u64, cold: Usage, before: Usage, seen: &[Usa
         before.rss_kib as f64 / 1024.0,
         rss_kib as f64 / 1024.0,
         rss_kib.saturating_sub(before.rss_kib) as f64 / viewers.len() as f64,
+        most(|usage| usage.pss_kib) as f64 / 1024.0,
         most(|usage| usage.cpu_ticks).saturating_sub(before.cpu_ticks) as f64 / 100.0,
         seen.iter().filter(|usage| usage.pool_busy > 0).count(),
         seen.len(),

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs what the tests need and this machine lacks; takes a moment when everything is there.
+# Installs what the tests need and this machine lacks; takes a moment when everything is there. With the argument `benches`, also
+# the peers that benches/side_by_side.sh measures.
 # MinIO, Python packages and the built Next.js example go into the user's cache, programs come from Debian's packages, JavaScript
 # packages into tests/e2e and tests/peers.
 set -euo pipefail
@@ -7,6 +8,7 @@ cd "$(dirname "$0")/.."
 
 # The newest MinIO on Go's module proxy: the project's release tags are not version numbers, so it has only this form.
 minio=v0.0.0-20260212201848-7aac2a2c5b7c
+rclone=v1.76.0
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
 
 # Debian package:program, for all that the tests call.
@@ -38,23 +40,23 @@ install_packages() {
     for program in "${programs[@]}"; do has "$program" || die "$program is still missing after: $install"; done
 }
 
-# The binary has its version in its name, and gets that name only when it is whole and runs.
-install_minio() {
-    local bin=$cache/bin state=present
-    if [ ! -x "$bin/minio-$minio" ]; then
-        has go || die "Go is missing: the tests build their MinIO with it (https://go.dev/dl/)"
-        say minio installing "$minio"
+# A program of Go: MODULE VERSION. The binary has its version in its name, and gets that name only when it is whole and runs.
+install_go() {
+    local name=${1##*/} version=$2 bin=$cache/bin state=present
+    if [ ! -x "$bin/$name-$version" ]; then
+        has go || die "Go is missing: $name is built with it (https://go.dev/dl/)"
+        say "$name" installing "$version"
         state=installed
         rm -rf "$bin/new"
-        GOBIN=$bin/new go install "github.com/minio/minio@$minio"
-        "$bin/new/minio" --version >/dev/null
-        mv -f "$bin/new/minio" "$bin/minio-$minio"
+        GOBIN=$bin/new go install "$1@$version"
+        "$bin/new/$name" --version >/dev/null
+        mv -f "$bin/new/$name" "$bin/$name-$version"
         rm -r "$bin/new"
     fi
-    # `minio` is a link to the pinned one, changed in one step.
-    ln -sfn "minio-$minio" "$bin/minio.new"
-    mv -f "$bin/minio.new" "$bin/minio"
-    say minio $state "$minio"
+    # The bare name is a link to the pinned one, changed in one step.
+    ln -sfn "$name-$version" "$bin/$name.new"
+    mv -f "$bin/$name.new" "$bin/$name"
+    say "$name" $state "$version"
 }
 
 # The virtual environment has the sum of the list of packages in its name, and gets that name only when it is whole.
@@ -106,10 +108,14 @@ exec 9>"$cache/install.lock"
 # On Debian flock is always there; elsewhere its absence is about to be told.
 if has flock; then flock 9; fi
 install_packages
-install_minio
+install_go github.com/minio/minio "$minio"
 install_python
 has_node
 install_npm tests/e2e
 install_npm tests/peers
 site=$(tests/next.sh)
 say next-site built "${site##*/}"
+if [ "${1:-}" = benches ]; then
+    install_go github.com/rclone/rclone "$rclone"
+    install_npm benches/peers/node
+fi

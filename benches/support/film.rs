@@ -1,6 +1,6 @@
 //! Where films are and how long they are; loopback only.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
 /// Films at one address: one, or as many as a number in braces says, `/media/cold-{64}.mp4` for `cold-0.mp4` to `cold-63.mp4`.
@@ -35,13 +35,17 @@ pub fn split(url: &str) -> (SocketAddr, String) {
     (addr, if path.is_empty() { "/".into() } else { path.into() })
 }
 
-/// How long the film at this address is, in bytes.
-pub fn film_len(addr: SocketAddr, path: &str) -> u64 {
-    let mut stream = TcpStream::connect(addr).expect("the server accepts");
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nRange: bytes=0-0\r\nConnection: close\r\n\r\n").expect("it reads");
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).expect("it answers");
-    let answer = String::from_utf8_lossy(&answer).to_ascii_lowercase();
+/// How long the film at this address is, in bytes, once its first byte has come; or what came instead.
+pub fn film_len(addr: SocketAddr, path: &str) -> Result<u64, String> {
+    let answer = ask_for_a_byte(addr, path).map_err(|error| error.to_string())?;
     let range = answer.lines().find_map(|line| line.strip_prefix("content-range: bytes 0-0/").map(str::trim));
-    range.and_then(|len| len.parse().ok()).unwrap_or_else(|| panic!("no range of this URL: {answer}"))
+    range.and_then(|len| len.parse().ok()).ok_or(answer)
+}
+
+fn ask_for_a_byte(addr: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(addr)?;
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {addr}\r\nRange: bytes=0-0\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).to_ascii_lowercase())
 }
