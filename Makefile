@@ -11,7 +11,7 @@ run: build
 build:
 	cargo build --release --locked
 
-# The static program for other machines, in dist/, with its checksum.
+# The static program for other machines, in dist/, with its checksum, man pages and completions.
 dist:
 	deploy/dist.sh
 
@@ -19,11 +19,13 @@ dist:
 test:
 	tests/install.sh
 	tests/run.sh
+	tests/run.sh --no-default-features --lib --test lean
 
-# Format, lints and documentation: any warning is an error.
+# Format, lints and documentation: any warning is an error. Also of the program with less in it.
 check:
 	cargo fmt --check
 	cargo clippy --all-targets --all-features --locked -- -D warnings
+	deploy/features.sh
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
 
 # Licences, sources and known vulnerabilities of all dependencies (deny.toml). Needs a network that reaches the advisories.

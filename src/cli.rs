@@ -1,7 +1,7 @@
 //! The command line: flags made from the table of settings, the commands, the exit codes.
 //!
 //! In scope: what the process reads (arguments, environment, `.env`), writes (the start line, last words) and hears (signals).
-//! Not in scope: what a setting means (`vidgate::config`) and how it is served (`vidgate::Server`).
+//! Not in scope: what a setting means (`config`) and how it is served (`serve`).
 //!
 //! Exit codes: 0 when all went well, a drain that had to cut streams included; 1 when running failed; 2 for a bad command line
 //! or configuration; 128 and the signal's number, as a shell counts, when a second signal cut the drain short.
@@ -25,18 +25,26 @@ use std::{env, fs, thread};
 use self::inspect::InspectTask;
 use self::links::{TokenTask, UrlTask};
 use self::supervisor::{State, Supervisor};
-use clap::{Arg, ArgMatches, Command, value_parser};
+use crate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting, Sources};
+use crate::store::credentials::read_small_file;
+use crate::{Server, Vitals, logging};
+use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
 use log::{error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use vidgate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting, Sources};
-use vidgate::store::credentials::read_small_file;
-use vidgate::{Server, Vitals, logging};
 
 /// How often it is looked whether the server still works.
 const VITALS_EVERY: Duration = Duration::from_secs(5);
 /// How long the end waits for whoever reads the log.
 const LOG_FLUSH: Duration = Duration::from_millis(500);
+
+/// The program: parse, build, run, map to an exit code.
+pub fn main() -> ExitCode {
+    match parse(env::args_os()).and_then(|(task, config)| run(task, &config)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(stop) => stop.report(),
+    }
+}
 
 /// Why the program ends before, or other than, a server that was told to stop.
 #[derive(Debug)]
@@ -159,7 +167,7 @@ fn serve(config: &Config) -> Result<(), Stop> {
 ///
 /// # Errors
 /// Where the server stopped.
-fn wait(signals: &Receiver<i32>, mut vitals: Vitals, every: Duration, supervisor: &Supervisor) -> Result<i32, vidgate::Error> {
+fn wait(signals: &Receiver<i32>, mut vitals: Vitals, every: Duration, supervisor: &Supervisor) -> Result<i32, crate::Error> {
     loop {
         match signals.recv_timeout(every) {
             Ok(signal) => return Ok(signal),
@@ -200,7 +208,7 @@ fn watch(mut signals: Signals) -> Receiver<i32> {
 }
 
 /// The commands and flags. Every setting is a flag on every level.
-fn command() -> Command {
+pub fn command() -> Command {
     Command::new("vidgate")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Serves the videos of a private S3 bucket or of a directory over HTTP, with seeking")
@@ -228,7 +236,10 @@ fn arg(setting: &'static Setting) -> Arg {
         .global(true)
         .value_name(setting.value_name)
         .value_parser(value_parser!(OsString))
+        .value_hint(if setting.value_name == "PATH" { ValueHint::AnyPath } else { ValueHint::Other })
         .help_heading(setting.heading)
+        // It is known, so that giving it says why it cannot be.
+        .hide(setting.part.missing().is_some())
         .help(format!("{} [{}, default {default}]", setting.help, setting.variables.join(" or ")))
 }
 
@@ -258,7 +269,7 @@ mod tests {
     #[test]
     fn a_server_that_stopped_ends_the_wait_for_a_signal() {
         let root = tempfile::tempdir().unwrap();
-        let store = vidgate::config::StoreConfig::Directory(root.path().into());
+        let store = crate::config::StoreConfig::Directory(root.path().into());
         let server = Server::start(&Config { host: "127.0.0.1".into(), port: 0, store, ..Config::default() }).unwrap();
         let vitals = server.vitals();
         // Nothing of it moves any more, and no signal comes.

@@ -72,6 +72,9 @@
 //! - [`mp4`]: where the index of a film lies. [`present`]: the request that a thread works on, for loggers.
 //! - [`logging`]: log lines on standard error. A program that has a logger for the `log` crate need not call it.
 
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 pub mod config;
 pub mod error;
 pub mod http;
@@ -83,6 +86,7 @@ pub mod present;
 pub mod serve;
 pub mod sign;
 pub mod store;
+#[cfg_attr(not(feature = "pages"), path = "web/without_pages.rs")]
 pub mod web;
 pub use config::Config;
 pub use error::{Error, ErrorKind};

@@ -1,12 +1,5 @@
-//! The program: parse, build, run, map to an exit code.
+//! The program: a command line around the library.
 
-mod cli;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    match cli::parse(std::env::args_os()).and_then(|(task, config)| cli::run(task, &config)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(stop) => stop.report(),
-    }
+fn main() -> std::process::ExitCode {
+    vidgate::cli::main()
 }

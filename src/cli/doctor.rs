@@ -7,12 +7,12 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::config::{CorsOrigins, StoreConfig};
+use crate::object::{ObjectId, ObjectKey};
+use crate::store::{ListQuery, Store};
+use crate::{Config, Error};
 use clap::Command;
 use rustix::process::{Resource, getrlimit};
-use vidgate::config::{CorsOrigins, StoreConfig};
-use vidgate::object::{ObjectId, ObjectKey};
-use vidgate::store::{ListQuery, Store};
-use vidgate::{Config, Error};
 
 use super::Stop;
 use super::findings::{Finding, Opened, tell};

@@ -5,9 +5,9 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-use vidgate::Error;
-use vidgate::config::StoreConfig;
-use vidgate::store::{Directory, S3, Store};
+use crate::Error;
+use crate::config::StoreConfig;
+use crate::store::{Directory, S3, Store};
 
 use super::Stop;
 

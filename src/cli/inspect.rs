@@ -3,11 +3,11 @@
 //! In scope: what the store says of the object, and where its index lies. Not in scope: its codecs, and anything that would need more
 //! than a few small reads: only the headers of boxes are read, so a film of any size costs the same.
 
+use crate::mp4::{Layout, Walk};
+use crate::object::{ObjectKey, ObjectMeta};
+use crate::store::Store;
+use crate::{Config, Error, ErrorKind};
 use clap::{Arg, ArgMatches, Command};
-use vidgate::mp4::{Layout, Walk};
-use vidgate::object::{ObjectKey, ObjectMeta};
-use vidgate::store::Store;
-use vidgate::{Config, Error, ErrorKind};
 
 use super::Stop;
 use super::doctor::read_part;
@@ -144,7 +144,7 @@ fn index(meta: &ObjectMeta, layout: Layout) -> Finding {
 mod tests {
     use std::time::SystemTime;
 
-    use vidgate::object::{ETag, ObjectId};
+    use crate::object::{ETag, ObjectId};
 
     use super::super::findings::Verdict;
     use super::*;

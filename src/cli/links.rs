@@ -1,18 +1,17 @@
 //! The commands that print: `vidgate url` and `vidgate token`.
 //!
-//! In scope: their arguments, and the line that they print. Not in scope: how links and tokens are made (`vidgate::serve`,
-//! `vidgate::sign`).
+//! In scope: their arguments, and the line that they print. Not in scope: how links and tokens are made (`serve`, `sign`).
 
 use std::io::{self, Write};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
+use crate::config::{self, Config, URL_TTL_MAX};
+use crate::object::ObjectKey;
+use crate::serve;
+use crate::sign::token::{self, Claims, LIFETIME_MAX, Scope};
 use clap::{Arg, ArgGroup, ArgMatches, Command};
 use ipnet::IpNet;
-use vidgate::config::{self, Config, URL_TTL_MAX};
-use vidgate::object::ObjectKey;
-use vidgate::serve;
-use vidgate::sign::token::{self, Claims, LIFETIME_MAX, Scope};
 
 use super::Stop;
 
@@ -93,7 +92,7 @@ impl From<&ArgMatches> for TokenTask {
 
 impl UrlTask {
     pub(super) fn run(&self, config: &Config) -> Result<(), Stop> {
-        let failed = |error: vidgate::Error| Stop::Failed(error.chain());
+        let failed = |error: crate::Error| Stop::Failed(error.chain());
         let store = serve::open_store(&config.store).map_err(failed)?;
         // As clients on this machine reach the server; its own links are none where it stands behind another name.
         let host = if config.host.contains(':') { format!("[{}]", config.host) } else { config.host.clone() };

@@ -10,7 +10,7 @@ use super::draft::Draft;
 use super::errors::Problem;
 use super::parse;
 use super::sources::Layers;
-use super::table::{DIR_DEFAULT, REGION_DEFAULT};
+use super::table::{DIR_DEFAULT, Part, REGION_DEFAULT};
 use super::{CloudFront, StoreConfig, credentials};
 use crate::sign::cloudfront::{PrivateKey, Signer};
 use crate::store::S3Config;
@@ -86,6 +86,10 @@ pub(super) fn cloudfront(
     draft: &mut Draft,
     read_file: fn(&Path) -> io::Result<Vec<u8>>,
 ) -> Result<Option<CloudFront>, Vec<Problem>> {
+    if Part::CloudFront.missing().is_some() {
+        // Each of its settings was refused, so none of them is missed.
+        return Ok(None);
+    }
     let [domain, id, key, file] =
         ["CLOUDFRONT_DOMAIN", "CLOUDFRONT_KEY_PAIR_ID", "CLOUDFRONT_PRIVATE_KEY", "CLOUDFRONT_PRIVATE_KEY_FILE"]
             .map(|name| layers.find_named(name));

@@ -33,7 +33,7 @@ use log::LevelFilter;
 pub use errors::{ConfigErrors, Problem};
 pub use parse::URL_TTL_MAX;
 pub use sources::Sources;
-pub use table::{Preset, SETTINGS, Secrecy, Setting};
+pub use table::{Part, Preset, SETTINGS, Secrecy, Setting};
 
 pub use crate::http::cors::CorsOrigins;
 use crate::serve::Resume;

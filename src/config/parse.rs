@@ -13,7 +13,7 @@ use ipnet::IpNet;
 use super::CorsOrigins;
 use crate::sign::bearer::AdminToken;
 use crate::sign::cloudfront::{self, Domain, PrivateKey};
-use crate::store::{RedisUrl, credentials};
+use crate::store::credentials;
 
 /// A value, or what was expected instead: a phrase that continues "expected ...".
 pub(super) type Parsed<T> = Result<T, String>;
@@ -111,15 +111,6 @@ pub(super) fn timeout(text: &str) -> Parsed<Duration> {
 pub(super) fn ttl(text: &str) -> Parsed<Duration> {
     let span = if text == "0" { Some(Duration::ZERO) } else { duration(text) };
     span.filter(|span| *span <= TIMEOUT_MAX).ok_or_else(|| "0, or a duration up to 24h, such as 500ms, 60s or 5m".to_owned())
-}
-
-/// The address of a Redis.
-pub(super) fn redis_url(text: &str) -> Parsed<RedisUrl> {
-    // Better said now than found out by a second server that knows nothing of the first.
-    if cfg!(not(feature = "redis")) {
-        return Err("no such setting: this program was built without its feature redis".to_owned());
-    }
-    RedisUrl::parse(text)
 }
 
 /// How long a signed URL is good: whole seconds, as signatures count.

@@ -50,6 +50,10 @@ pub(super) struct Found<'a> {
 impl Found<'_> {
     /// Reads the value into its field.
     pub(super) fn read(&self, draft: &mut Draft) -> Result<(), Problem> {
+        // Better said now than found out when nothing comes of it.
+        if let Some(feature) = self.setting.part.missing() {
+            return Err(self.problem(format!("this program was built without its feature {feature}")));
+        }
         let result = match self.value.to_str() {
             Some(text) => (self.setting.read)(draft, text),
             None => Err("UTF-8".to_owned()),

@@ -12,8 +12,8 @@ use super::draft::Draft;
 use super::parse::{self, Parsed};
 use crate::sign::cloudfront::Hash;
 use crate::sign::token::KeyRing;
-use crate::store::Addressing;
 use crate::store::credentials::{ContainerConfig, ENDPOINT_V4, ENDPOINT_V6};
+use crate::store::{Addressing, RedisUrl};
 
 /// One setting.
 pub struct Setting {
@@ -31,6 +31,8 @@ pub struct Setting {
     pub heading: &'static str,
     /// Whether its value may be shown.
     pub secrecy: Secrecy,
+    /// Without what it means nothing.
+    pub part: Part,
     /// When its value is looked at.
     pub(super) scope: Scope,
     /// Reads a text into its field.
@@ -55,6 +57,34 @@ pub enum Secrecy {
     Public,
     /// It may not.
     Secret,
+}
+
+/// What a setting is for, and may have been left out of this build.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// What every build has.
+    Core,
+    /// The feature `redis`.
+    Redis,
+    /// The feature `cloudfront`.
+    CloudFront,
+    /// The feature `pages`.
+    Pages,
+    /// The feature `uploads`.
+    Uploads,
+}
+
+impl Part {
+    /// The feature without which this program was built, where that is so.
+    pub const fn missing(self) -> Option<&'static str> {
+        match self {
+            Self::Redis if cfg!(not(feature = "redis")) => Some("redis"),
+            Self::CloudFront if cfg!(not(feature = "cloudfront")) => Some("cloudfront"),
+            Self::Pages if cfg!(not(feature = "pages")) => Some("pages"),
+            Self::Uploads if cfg!(not(feature = "uploads")) => Some("uploads"),
+            Self::Core | Self::Redis | Self::CloudFront | Self::Pages | Self::Uploads => None,
+        }
+    }
 }
 
 /// When a setting's value is looked at.
@@ -98,6 +128,7 @@ const ROW: Setting = Setting {
     help: "",
     heading: STORE,
     secrecy: Secrecy::Public,
+    part: Part::Core,
     scope: Scope::Always,
     read: |_, _| Ok(()),
 };
@@ -386,7 +417,8 @@ pub const SETTINGS: &[Setting] = &[
         help: "Redis or Valkey by which several servers of one bucket share what they know of its objects",
         secrecy: Secrecy::Secret,
         scope: Scope::WithBucket,
-        read: |draft, text| parse::redis_url(text).map(|url| draft.config.redis = Some(url)),
+        part: Part::Redis,
+        read: |draft, text| RedisUrl::parse(text).map(|url| draft.config.redis = Some(url)),
         ..ROW
     },
     Setting {
@@ -544,6 +576,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "HOST",
         help: "Host name of a CloudFront distribution in front of the bucket",
         heading: ACCESS,
+        part: Part::CloudFront,
         read: |draft, text| parse::domain(text).map(|domain| draft.domain = Some(domain)),
         ..ROW
     },
@@ -553,6 +586,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "ID",
         help: "Id of the public key at CloudFront; its URLs and cookies are signed then",
         heading: ACCESS,
+        part: Part::CloudFront,
         read: |draft, text| parse::key_pair_id(text).map(|id| draft.key_pair_id = Some(id)),
         ..ROW
     },
@@ -563,6 +597,7 @@ pub const SETTINGS: &[Setting] = &[
         help: "Its private key, RSA-2048 or ECDSA P-256; as a flag, every user of this machine can read it",
         heading: ACCESS,
         secrecy: Secrecy::Secret,
+        part: Part::CloudFront,
         read: |draft, text| parse::private_key(text).map(|key| draft.private_key = Some(key)),
         ..ROW
     },
@@ -572,6 +607,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "PATH",
         help: "The file that the private key is in",
         heading: ACCESS,
+        part: Part::CloudFront,
         read: |draft, text| parse::file(text).map(|path| draft.private_key_file = Some(path)),
         ..ROW
     },
@@ -582,6 +618,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "HASH",
         help: "What is signed: sha1, or sha256, which adds Hash-Algorithm=SHA256",
         heading: ACCESS,
+        part: Part::CloudFront,
         read: |draft, text| {
             parse::one_of(text, &[("sha1", Hash::Sha1), ("sha256", Hash::Sha256)]).map(|hash| draft.hash = hash)
         },
@@ -625,6 +662,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "SIZE",
         help: "The longest object that may be uploaded",
         heading: LIMITS,
+        part: Part::Uploads,
         read: |draft, text| parse::upload_max(text).map(|len| draft.config.upload_max = len),
         ..ROW
     },
@@ -644,6 +682,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "PATH",
         help: "The file of hls.js, which the player page then uses in browsers that do not play HLS by themselves",
         heading: PAGES,
+        part: Part::Pages,
         read: |draft, text| parse::script(text).map(|path| draft.config.hls_js = Some(path)),
         ..ROW
     },

@@ -90,6 +90,11 @@ impl Access {
         if self.is_operator(request) { Ok(keys) } else { Err(ErrorKind::Unauthorized.into()) }
     }
 
+    /// Whether anybody may change what is in the store.
+    pub(crate) fn may_change(&self) -> bool {
+        self.admin.is_some() && cfg!(feature = "uploads")
+    }
+
     /// Whether this request may change what is in the store: as the operator.
     ///
     /// # Errors

@@ -33,7 +33,7 @@ use crate::serve::source::{Looked, Source};
 use crate::serve::upload::{Plan, Task};
 use crate::sign::token::{self, Claims, Wanted};
 use crate::store::Condition;
-use crate::web::{Asset, Pages};
+use crate::web::Pages;
 
 /// How often an answer is planned anew because the object was replaced between looking at it and opening it.
 const PLANS_MAX: usize = 3;
@@ -202,10 +202,8 @@ impl Handler {
             }
             Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
             Route::Uploads | Route::Upload(_) => return self.change(request, route, landing.as_ref()),
-            Route::Tokens => return Ok(refuse_method(&route, self.access.admin.is_some()).into()),
-            Route::Library => page(&self.pages.library).into(),
-            Route::Watch(_) => page(&self.pages.player).into(),
-            Route::Hls => page(self.pages.hls.as_ref().ok_or(ErrorKind::NotFound)?).into(),
+            Route::Tokens => return Ok(refuse_method(&route, self.access.may_change()).into()),
+            Route::Library | Route::Watch(_) | Route::Hls => self.pages.answer(&route)?.into(),
             Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
             Route::Ready => self.ready()?.into(),
@@ -215,6 +213,11 @@ impl Handler {
     /// What changes the store, or would.
     fn change(&self, request: &Request, route: Route, landing: Option<&Landing>) -> Result<Outcome, Error> {
         match (request.method.as_str(), route) {
+            (_, Route::Uploads | Route::Upload(_)) | ("PUT" | "DELETE", Route::Entry(_)) | ("POST", Route::List)
+                if cfg!(not(feature = "uploads")) =>
+            {
+                Err(ErrorKind::NotConfigured.into())
+            }
             (_, route @ (Route::Uploads | Route::Upload(_))) => {
                 self.access.change(request)?;
                 Ok(match resumable::Plan::of(route.clone(), request)? {
@@ -234,7 +237,7 @@ impl Handler {
                 self.access.change(request)?;
                 self.delete(request, &key, landing)
             }
-            (_, route) => Ok(refuse_method(&route, self.access.admin.is_some()).into()),
+            (_, route) => Ok(refuse_method(&route, self.access.may_change()).into()),
         }
     }
 
@@ -407,15 +410,6 @@ fn rfc_3339(time: SystemTime) -> String {
 pub(crate) fn rfc_3339_seconds(seconds: u64) -> String {
     let timestamp = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
     timestamp.unwrap_or_default().to_string()
-}
-
-fn page(page: &Asset) -> Response {
-    let mut response = Response::new(200);
-    for (name, value) in page.headers() {
-        response.field(name, value);
-    }
-    response.body = Body::Bytes(page.body.clone());
-    response
 }
 
 #[cfg(test)]

@@ -282,5 +282,5 @@ impl Generations {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "cloudfront"))]
 mod tests;

@@ -5,6 +5,7 @@
 
 mod access;
 mod alarms;
+#[cfg_attr(not(feature = "uploads"), allow(dead_code, reason = "nothing is received"))]
 mod body;
 mod budget;
 mod buffers;
@@ -31,6 +32,7 @@ mod socket;
 mod source;
 mod stream;
 mod turns;
+#[cfg_attr(not(feature = "uploads"), path = "without_uploads.rs")]
 mod upload;
 mod visit;
 mod vitals;

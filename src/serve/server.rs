@@ -247,7 +247,7 @@ impl Parts {
             let builder = thread::Builder::new().name(format!("vidgate-{name}"));
             builder.spawn(run).map_err(failed("cannot start a thread"))
         };
-        let sweeps = if work.handler.access.admin.is_some() {
+        let sweeps = if work.handler.access.may_change() {
             let (sender, receiver) = mpsc::channel();
             let (source, lifetime) = (Arc::clone(&work.handler.source), work.handler.desk.lifetime);
             // It is not waited for: it may wait for the store, and ends by itself.

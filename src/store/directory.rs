@@ -24,7 +24,7 @@ pub use beneath::Resolution;
 use beneath::Root;
 
 use super::append::{self, Reads};
-use super::{ListEntry, ListPage, ListQuery, Locality, Resumable, Sink, Span, Store, Upload};
+use super::{ListEntry, ListPage, ListQuery, Locality, Resumable, Sink, Span, Store, Upload, write};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ETag, ObjectId, ObjectKey, ObjectMeta};
 
@@ -135,14 +135,19 @@ impl Store for Directory {
     }
 
     fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        write::built_in()?;
         Ok(Box::new(upload::FileSink::begin(self, upload)?))
     }
 
     fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        write::built_in()?;
         upload::delete(&self.root, key)
     }
 
     fn sweep(&self) -> Result<(), Error> {
+        if write::built_in().is_err() {
+            return Ok(());
+        }
         upload::sweep(&self.root)
     }
 

@@ -45,7 +45,7 @@ use self::span::BodySpan;
 use self::upload::PartSink;
 use self::wire::{Sending, Wire};
 use super::credentials::Provider;
-use super::{ListPage, ListQuery, Presigned, Resumable, Sink, Span, Store, Upload};
+use super::{ListPage, ListQuery, Presigned, Resumable, Sink, Span, Store, Upload, write};
 use crate::error::{Error, ErrorKind};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 
@@ -301,10 +301,12 @@ impl Store for S3 {
     }
 
     fn begin(&self, upload: &Upload) -> Result<Box<dyn Sink + '_>, Error> {
+        write::built_in()?;
         Ok(Box::new(PartSink::begin(self, upload)?))
     }
 
     fn delete(&self, key: &ObjectKey) -> Result<(), Error> {
+        write::built_in()?;
         let request = Request::new("DELETE", "the object", key.as_str());
         let sign = |credentials: &Credentials| Self::presign(&self.bucket.delete_object(Some(credentials), key.as_str()));
         let response = self.ask(&request, &[], sign)?;
@@ -319,6 +321,9 @@ impl Store for S3 {
     }
 
     fn sweep(&self) -> Result<(), Error> {
+        if write::built_in().is_err() {
+            return Ok(());
+        }
         self.orphans.abort(self)
     }
 

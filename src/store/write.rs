@@ -103,6 +103,14 @@ pub trait Sink: Send {
     fn finish(self: Box<Self>) -> Result<ObjectMeta, Error>;
 }
 
+/// Whether this program writes at all. Decided when it is built, so that nothing of what writes is in one that does not.
+///
+/// # Errors
+/// [`ErrorKind::NotConfigured`] in a program that was built without its feature `uploads`.
+pub(super) fn built_in() -> Result<(), Error> {
+    if cfg!(feature = "uploads") { Ok(()) } else { Err(read_only()) }
+}
+
 /// The answer of a store that is only read.
 pub(super) fn read_only() -> Error {
     Error::new(ErrorKind::NotConfigured, "this store cannot be written to")

@@ -1,6 +1,6 @@
 //! The pages: a library (`/`) and a player (`/watch/{key}`).
 //!
-//! In scope: their text, put together when the server starts, and the headers they need. Not in scope: routing, and any
+//! In scope: their text, put together when the server starts, and the headers they need. Not in scope: which route it is, and any
 //! data: a page is the same for everybody and asks the API for what it shows, so nothing hostile can enter it here.
 //!
 //! Each page is one document that asks no other address for a part of itself:
@@ -25,6 +25,8 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
 use crate::error::{Error, ErrorKind};
+use crate::http::response::{Body, Response};
+use crate::http::route::Route;
 
 /// The largest file that is taken for hls.js, in bytes: five times what it has.
 pub const HLS_LEN_MAX: u64 = 4 * 1024 * 1024;
@@ -106,6 +108,20 @@ impl Pages {
             }),
         }
     }
+
+    /// The page of this route.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where it is of no page, or of an hls.js that nobody has put here.
+    pub(crate) fn answer(&self, route: &Route) -> Result<Response, Error> {
+        let asset = match route {
+            Route::Library => Some(&self.library),
+            Route::Watch(_) => Some(&self.player),
+            Route::Hls => self.hls.as_ref(),
+            _ => None,
+        };
+        asset.map(Asset::response).ok_or_else(|| ErrorKind::NotFound.into())
+    }
 }
 
 impl Asset {
@@ -120,6 +136,15 @@ impl Asset {
             ("Referrer-Policy", "no-referrer"),
             ("Cross-Origin-Opener-Policy", "same-origin"),
         ]
+    }
+
+    fn response(&self) -> Response {
+        let mut response = Response::new(200);
+        for (name, value) in self.headers() {
+            response.field(name, value);
+        }
+        response.body = Body::Bytes(self.body.clone());
+        response
     }
 }
 

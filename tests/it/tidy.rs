@@ -131,10 +131,10 @@ fn every_dependency_has_its_page() {
     assert!(count >= 10, "{count} dependencies were found");
 }
 
-/// The names of all tests, as `module::test` for those in tests/it, and bare for those in src.
+/// The names of all tests, as `module::test`, where the module is the file.
 fn test_names() -> BTreeSet<String> {
     let mut names = BTreeSet::new();
-    for (file, text) in files("tests/it", &["rs"]).into_iter().chain(files("src", &["rs"])) {
+    for (file, text) in files("tests", &["rs"]).into_iter().chain(files("src", &["rs"])) {
         let mut is_test = false;
         for line in text.lines().map(str::trim_start) {
             // The rules of the store contract are made tests by a macro, one for each store.
@@ -155,17 +155,40 @@ fn test_names() -> BTreeSet<String> {
     names
 }
 
+/// What is wrong with a list of promises, and how many there are.
+fn bad_promises(text: &str, names: &BTreeSet<String>) -> (Vec<String>, usize) {
+    let mut bad = Vec::new();
+    let mut count = 0;
+    for line in text.lines().filter(|line| line.starts_with("- ")) {
+        count += 1;
+        let Some((_, tests)) = line.rsplit_once('[') else {
+            bad.push(format!("no test is named: {line}"));
+            continue;
+        };
+        for name in tests.trim_end_matches(']').split(", ").map(|name| name.trim_matches('`')) {
+            if !names.contains(name) {
+                bad.push(format!("there is no test {name}: {line}"));
+            }
+        }
+    }
+    (bad, count)
+}
+
 #[test]
 fn every_promise_names_a_test_that_exists() {
     let names = test_names();
     let text = fs::read_to_string(root().join("SEMANTICS.md")).unwrap();
-    let mut promises = 0;
-    for line in text.lines().filter(|line| line.starts_with("- ")) {
-        let (_, tests) = line.rsplit_once('[').unwrap_or_else(|| panic!("no test is named: {line}"));
-        for name in tests.trim_end_matches(']').split(", ").map(|name| name.trim_matches('`')) {
-            assert!(names.contains(name), "there is no test {name}: {line}");
-        }
-        promises += 1;
+    let (bad, count) = bad_promises(&text, &names);
+    assert_eq!(bad, Vec::<String>::new());
+    assert!(count >= 30, "{count} promises were found");
+
+    let own = "tidy::every_promise_names_a_test_that_exists";
+    for (line, count) in [
+        (format!("- It is so. [`{own}`]"), 0),
+        ("- It is so.".to_owned(), 1),
+        ("- It is so. [`tidy::no_such_test`]".to_owned(), 1),
+        (format!("- It is so. [`{own}`, `tidy::test_names`, `{own}s`]"), 2),
+    ] {
+        assert_eq!(bad_promises(&line, &names).0.len(), count, "{line}");
     }
-    assert!(promises >= 30, "{promises} promises were found");
 }

@@ -16,10 +16,8 @@ use rsa::traits::PublicKeyParts as _;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256};
 
+use super::{Hash, PEM_LEN_MAX};
 use crate::error::{Error, ErrorKind};
-
-/// The longest text that is read as a key, in bytes. A key of 2048 bits has 1.7 KB; what `openssl pkcs12` writes around it, 2 more.
-pub const PEM_LEN_MAX: usize = 32 * 1024;
 
 /// The size of RSA keys that CloudFront takes, in bits (AWS, "Specify signers that can create signed URLs and signed cookies").
 const RSA_BITS: u32 = 2048;
@@ -27,17 +25,6 @@ const RSA_BITS: u32 = 2048;
 /// `rsaEncryption` (RFC 8017 appendix C) and `id-ecPublicKey` (RFC 5480 section 2.1.1).
 const RSA_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
-
-/// What is hashed before it is signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Hash {
-    /// What CloudFront assumes where nothing is said. Its weakness is that two texts with one hash can be made; here only we make
-    /// texts.
-    #[default]
-    Sha1,
-    /// Said by `Hash-Algorithm=SHA256`.
-    Sha256,
-}
 
 /// A private key that CloudFront can know the public half of. `Debug` shows its kind only.
 pub struct PrivateKey(Kind);

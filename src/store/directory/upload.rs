@@ -288,7 +288,7 @@ pub(super) fn explain(errno: Errno, what: &str, key: &ObjectKey) -> Error {
     Error::new(kind, format!("the directory store cannot {what} {:?}{why}", key.as_str())).with_source(io::Error::from(errno))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "uploads"))]
 mod tests {
     use super::*;
     use crate::store::Store as _;
