@@ -12,7 +12,7 @@ rclone=v1.76.0
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
 
 # Debian package:program, for all that the tests call.
-packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl nginx:nginx systemd:systemd-analyze python3:python3)
+packages=(ffmpeg:ffmpeg chromium:chromium aria2:aria2c wget:wget curl:curl jq:jq procps:ps util-linux:flock redis-server:redis-server openssl:openssl nginx:nginx systemd:systemd-analyze python3:python3 iproute2:ip groff-base:groff zsh:zsh fish:fish)
 
 say() { printf '%-12s %-11s %s\n' "$@"; }
 die() { echo "tests/install.sh: $*" >&2; exit 1; }

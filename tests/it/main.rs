@@ -20,6 +20,7 @@ mod faults;
 mod hostile;
 mod inspect;
 mod limits;
+mod manual;
 mod next;
 mod observe;
 mod players;
