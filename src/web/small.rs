@@ -31,11 +31,10 @@ fn add_line(line: &str, small: &mut String) -> bool {
                 continue;
             }
             Some(open) if c == open => quote = None,
-            Some(_) => {}
             None if c == '\'' || c == '"' => quote = Some(c),
             None if line[at..].starts_with(" // ") => return false,
             None if c == ' ' && !separates(small.chars().next_back(), chars.peek().map(|(_, next)| *next)) => continue,
-            None => {}
+            _ => {}
         }
         small.push(c);
     }
