@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use vidgate::store::S3Config;
 
 use crate::support::client::get;
+use crate::support::dice::Dice;
 use crate::support::minio::minio;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
@@ -26,27 +27,6 @@ const GROWTH_MAX: usize = 96 << 20;
 const IDLE_AGE_MAX: Duration = Duration::from_secs(16);
 /// How long a test waits for that.
 const SETTLED_WITHIN: Duration = Duration::from_mins(1);
-
-/// Numbers that nobody chose.
-struct Dice(u64);
-
-impl Dice {
-    fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
-    }
-
-    /// A number below `end`.
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 16) % end
-    }
-
-    fn len_below(&mut self, end: usize) -> usize {
-        usize::try_from(self.below(end as u64)).unwrap()
-    }
-}
 
 type Objects = [(&'static str, Vec<u8>)];
 

@@ -28,6 +28,7 @@ mod pressure;
 #[cfg(feature = "redis")]
 mod redis;
 mod resumable;
+mod resumable_peers;
 mod resume;
 mod store_contract;
 mod store_directory;

@@ -3,6 +3,7 @@
 pub(crate) mod broken_store;
 pub(crate) mod browser;
 pub(crate) mod client;
+pub(crate) mod dice;
 pub(crate) mod fake_keys;
 pub(crate) mod fake_s3;
 pub(crate) mod liveness;
@@ -14,6 +15,7 @@ pub(crate) mod process;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod relay;
+pub(crate) mod road;
 pub(crate) mod server;
 pub(crate) mod site;
 

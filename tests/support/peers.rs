@@ -1,4 +1,4 @@
-//! Other people's tools: botocore, the signer of AWS for JavaScript, `PyJWT`, jose and openssl, as `tests/install.sh` pins them.
+//! Other people's tools: botocore, the signer of AWS for JavaScript, `PyJWT`, jose, tuspy, tus-js-client and openssl, as `tests/install.sh` pins them.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,9 @@ use serde_json::Value;
 /// Whom to ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Peer {
-    /// botocore and `PyJWT`.
+    /// botocore, `PyJWT` and tuspy.
     Python,
-    /// @aws-sdk/cloudfront-signer and jose.
+    /// @aws-sdk/cloudfront-signer, jose and tus-js-client.
     Node,
 }
 
@@ -21,25 +21,31 @@ pub(crate) enum Peer {
 /// Where it cannot, saying what it said.
 #[track_caller]
 pub(crate) fn ask(peer: Peer, what: &str, items: &Value) -> Vec<Value> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    let mut command = match peer {
-        Peer::Python => {
-            let python = cache().join("python/bin/python");
-            assert!(python.exists(), "{} is missing: tests/install.sh makes it", python.display());
-            let mut command = Command::new(python);
-            command.arg(root.join("tests/peers/peers.py"));
-            command
-        }
-        Peer::Node => {
-            let modules = root.join("tests/peers/node_modules");
-            assert!(modules.is_dir(), "tests/peers/node_modules is missing: tests/install.sh makes it");
-            let mut command = Command::new("node");
-            command.arg(root.join("tests/peers/peers.mjs"));
-            command
-        }
-    };
-    let answer = run(command.arg(what), items.to_string().as_bytes());
+    let answer = run(script(peer, "peers").arg(what), items.to_string().as_bytes());
     serde_json::from_slice(&answer).expect("the peer answers in JSON")
+}
+
+/// Lets tuspy or tus-js-client upload a file to this endpoint, as an object of this key.
+///
+/// # Panics
+/// Where it gives up, saying what it said.
+#[track_caller]
+pub(crate) fn upload(peer: Peer, endpoint: &str, file: &Path, key: &str, token: &str) {
+    run(script(peer, "upload").arg(endpoint).arg(file).args([key, token]), b"");
+}
+
+/// A script of the peer's in tests/peers.
+fn script(peer: Peer, name: &str) -> Command {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/peers");
+    let (program, ending) = match peer {
+        Peer::Python => (cache().join("python/bin/python"), "py"),
+        Peer::Node => ("node".into(), "mjs"),
+    };
+    let needed = if peer == Peer::Python { program.clone() } else { folder.join("node_modules") };
+    assert!(needed.exists(), "{} is missing: tests/install.sh makes it", needed.display());
+    let mut command = Command::new(program);
+    command.arg(folder.join(name).with_extension(ending));
+    command
 }
 
 /// Runs `openssl` with these arguments, and gives what it wrote.

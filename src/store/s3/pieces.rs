@@ -14,7 +14,7 @@ use rusty_s3::Credentials;
 use super::S3;
 use super::multipart;
 use super::reply::{self, Request};
-use super::resumable::{Found, Piece, multipart_of, part_len, record_name};
+use super::resumable::{Found, Piece, multipart_of, part_len, record_name, writer_name};
 use super::upload::{etag_of_parts, hex, may_pass, patiently};
 use super::wire::{Sending, Wire};
 use crate::error::{Error, ErrorKind};
@@ -25,11 +25,14 @@ use crate::store::write::Pin;
 
 /// The shortest piece that is kept before it must be, in bytes: what may be lost where this process is killed. Of long parts it is
 /// a sixteenth, so that there are never many pieces.
-const PIECE_LEN_MIN: u64 = 1024 * 1024;
+const PIECE_LEN_MIN: u64 = 512 * 1024;
 const PIECES_PER_PART: u64 = 16;
 
 /// How many pieces a part may be in: a client may send as few bytes at a time as it likes.
 const PIECES_MAX: usize = 64;
+
+/// How many bytes must come before others are told of it, in bytes: what is shorter is sent again as soon.
+const TOLD_LEN_MIN: u64 = 256 * 1024;
 
 /// The longest part, in bytes (AWS, "Amazon S3 multipart upload limits").
 const PART_LEN_MAX: u64 = 5 << 30;
@@ -59,7 +62,11 @@ pub(super) struct PartPieces<'s> {
     /// Pieces of parts that are whole by now, and of the present part.
     stale: Vec<Piece>,
     pieces: Vec<Piece>,
-    kept_at: Instant,
+    /// When something was kept last, where anything was.
+    kept_at: Option<Instant>,
+    /// How many bytes came, and whether others are told that some may not be kept.
+    came_len: u64,
+    is_told: bool,
 }
 
 impl<'s> PartPieces<'s> {
@@ -90,7 +97,9 @@ impl<'s> PartPieces<'s> {
             kept_len: 0,
             stale: Vec::new(),
             pieces: Vec::new(),
-            kept_at: Instant::now(),
+            kept_at: None,
+            came_len: 0,
+            is_told: false,
         };
         if finished == Finished::No {
             this.read_back(pieces)?;
@@ -141,6 +150,16 @@ impl<'s> PartPieces<'s> {
         Ok(())
     }
 
+    /// Tells other processes that bytes come here, once it is worth that.
+    fn tell(&mut self, len: usize) -> Result<(), Error> {
+        self.came_len += len as u64;
+        if !self.is_told && self.counting == Counting::AtOnce && self.came_len >= TOLD_LEN_MIN {
+            self.store.put_own(&self.wire, &writer_name(&self.id), b"", &Pin::Any)?;
+            self.is_told = true;
+        }
+        Ok(())
+    }
+
     fn send_part(&mut self) -> Result<(), Error> {
         let Some(parts) = &self.record.parts else { return Err(ErrorKind::Internal.into()) };
         let multipart = multipart_of(&self.record, parts);
@@ -156,7 +175,7 @@ impl<'s> PartPieces<'s> {
         self.part.clear();
         self.kept_len = 0;
         self.stale.append(&mut self.pieces);
-        self.kept_at = Instant::now();
+        self.kept_at = Some(Instant::now());
         if self.counting == Counting::AtOnce { self.count_what_is_kept() } else { Ok(()) }
     }
 
@@ -177,7 +196,7 @@ impl<'s> PartPieces<'s> {
             self.pieces.push(piece);
             self.kept_len = self.part.len();
         }
-        self.kept_at = Instant::now();
+        self.kept_at = Some(Instant::now());
         Ok(())
     }
 
@@ -236,6 +255,17 @@ impl<'s> PartPieces<'s> {
     }
 }
 
+impl Drop for PartPieces<'_> {
+    fn drop(&mut self) {
+        // Where it cannot be taken back, others wait a moment in vain.
+        if self.is_told
+            && let Err(error) = self.store.delete_own(&writer_name(&self.id))
+        {
+            log::debug!("that an upload is received here could not be taken back: {}", error.chain());
+        }
+    }
+}
+
 /// Writes a piece, where nobody has written as much of it. What another process has written is never cut short by this one, which
 /// may have been overtaken.
 fn put_piece(store: &S3, wire: &Wire, name: &str, bytes: &[u8]) -> Result<(), Error> {
@@ -270,6 +300,7 @@ impl PieceSink for PartPieces<'_> {
     }
 
     fn write(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        self.tell(bytes.len())?;
         let part_len = part_len(&self.record);
         while !bytes.is_empty() {
             if self.is_part_whole() {
@@ -291,7 +322,7 @@ impl PieceSink for PartPieces<'_> {
         // The end is kept by whoever knows that no more comes.
         if self.counting == Counting::AtOnce
             && is_worth
-            && self.kept_at.elapsed() >= KEEP_AFTER
+            && self.kept_at.is_none_or(|at| at.elapsed() >= KEEP_AFTER)
             && self.offset() < self.record.len
         {
             self.keep_piece()?;

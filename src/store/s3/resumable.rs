@@ -7,13 +7,16 @@
 //! .vidgate/uploads/ID.json         what is known of it; each change is conditional on the version that was read
 //! the parts of a multipart upload  each of one length, so that its number says where it lies, whoever sends it
 //! .vidgate/uploads/ID/OFFSET       pieces of the part that is not whole yet, each by where it begins
+//! .vidgate/uploads/ID/writer       somebody receives bytes that are not kept yet
 //! ```
 //!
 //! So two processes that go on with the same upload cannot mix it up: what they send for a place has one name, by that place.
 
-use std::time::{Duration, SystemTime};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::S3;
+use super::listing::Named;
 use super::multipart::{self, Multipart, Orphan, Part};
 use super::own;
 use super::pieces::PartPieces;
@@ -25,6 +28,14 @@ use crate::store::resumable::{
 };
 use crate::store::write::Pin;
 use crate::store::{Condition, Store as _};
+
+/// The last segment of the name of what is there while somebody receives. It is no number, as that of a piece is.
+const WRITER: &str = "writer";
+
+/// How long another process is waited for that receives: its client may have come here because their connection broke, and what came
+/// by it is kept in a moment. One that was killed is waited for in vain, once.
+const WRITER_MAX: Duration = Duration::from_millis(1500);
+const WRITER_EVERY: Duration = Duration::from_millis(50);
 
 /// A piece of a part that is not whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +76,11 @@ pub(super) fn record_name(id: &UploadId) -> String {
     own::name(&format!("{}.json", id.as_str()))
 }
 
+/// What is there while somebody receives.
+pub(super) fn writer_name(id: &UploadId) -> String {
+    own::name(&format!("{}/{WRITER}", id.as_str()))
+}
+
 /// The folder of the pieces.
 pub(super) fn folder_name(id: &UploadId) -> String {
     own::name(&format!("{}/", id.as_str()))
@@ -103,6 +119,16 @@ fn count(record: &Record, parts: &[Part], pieces: &[Piece]) -> (usize, Vec<Piece
     (count, used, record.counted(end))
 }
 
+/// The pieces among the objects in the folder of an upload.
+fn pieces_of(names: &[Named], id: &UploadId) -> Vec<Piece> {
+    let folder = folder_name(id);
+    let piece = |named: &Named| {
+        let at = u64::from_str_radix(named.name.strip_prefix(&folder)?, 16).ok()?;
+        at.checked_add(named.size).map(|_| Piece { at, len: named.size })
+    };
+    names.iter().filter_map(piece).collect()
+}
+
 impl S3 {
     fn read_record(&self, id: &UploadId) -> Result<(Record, ETag), Error> {
         let none = || Error::new(ErrorKind::NotFound, "there is no such upload");
@@ -111,18 +137,27 @@ impl S3 {
         Ok((Record::from_bytes(&bytes).ok_or_else(malformed)?, version))
     }
 
-    /// The pieces in the folder of an upload.
-    fn list_pieces(&self, id: &UploadId) -> Result<Vec<Piece>, Error> {
-        let folder = folder_name(id);
-        let piece = |named: super::listing::Named| {
-            let at = u64::from_str_radix(named.name.strip_prefix(&folder)?, 16).ok()?;
-            at.checked_add(named.size).map(|_| Piece { at, len: named.size })
-        };
-        Ok(self.list_own(&folder)?.into_iter().filter_map(piece).collect())
+    /// The objects in the folder of an upload, once no other process receives bytes for it, or that was waited for long enough.
+    fn list_folder(&self, id: &UploadId) -> Result<Vec<Named>, Error> {
+        let (writer, until) = (writer_name(id), Instant::now() + WRITER_MAX);
+        loop {
+            let names = self.list_own(&folder_name(id))?;
+            if names.iter().all(|named| named.name != writer) {
+                return Ok(names);
+            }
+            if Instant::now() >= until {
+                // It was killed, or receives for long: nobody else need wait for it.
+                self.delete_own(&writer)?;
+                return Ok(names);
+            }
+            thread::sleep(WRITER_EVERY);
+        }
     }
 
     /// Looks an upload up, and notes that it became its object where whoever saw to that could not.
     pub(super) fn find(&self, id: &UploadId) -> Result<(Found, Finished), Error> {
+        // First, for what was kept since is found all the same: whoever makes a part of pieces removes them later.
+        let names = self.list_folder(id)?;
         let (mut record, mut version) = self.read_record(id)?;
         record.check_alive(SystemTime::now())?;
         let ended = |record: Record, version, finished| {
@@ -153,7 +188,7 @@ impl S3 {
         }
         let gone = || Error::new(ErrorKind::Gone, "the parts of this upload are gone");
         let parts = parts.ok_or_else(gone)?;
-        let (counted, pieces, offset) = count(&record, &parts, &self.list_pieces(id)?);
+        let (counted, pieces, offset) = count(&record, &parts, &pieces_of(&names, id));
         log::debug!("the upload {id:?} has {counted} of {} parts, {} pieces, {offset} bytes", parts.len(), pieces.len());
         Ok((Found { record, version, parts, counted, pieces, offset }, Finished::No))
     }
