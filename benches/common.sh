@@ -5,6 +5,7 @@
 # Where a script starts a server, its process is $vidgate_pid (port 9402) or $nginx_pid (9404, with a plain one behind it on 9405).
 
 work=$(mktemp -d) pids=() missed=0
+set -E
 trap 'echo "$0: line $LINENO failed: $BASH_COMMAND" >&2' ERR
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir "$work/films"
@@ -48,7 +49,7 @@ start_minio() {
         "$minio" server --quiet --address 127.0.0.1:9401 "$work/minio" > "$work/minio.log" 2>&1 & minio_pid=$!
     pids+=("$minio_pid")
     until curl -sf http://127.0.0.1:9401/minio/health/ready; do kill -0 "$minio_pid" || { cat "$work/minio.log" >&2; exit 1; }; done
-    local signed=(curl -sf --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
+    local signed=(curl -sf --retry 5 --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
     "${signed[@]}" -X PUT http://127.0.0.1:9401/films
     "${signed[@]}" -T "$film" http://127.0.0.1:9401/films/film.mp4
     on_minio=(AWS_BUCKET_NAME=films AWS_ENDPOINT_URL_S3=http://127.0.0.1:9401 AWS_ACCESS_KEY_ID=bench AWS_SECRET_ACCESS_KEY=bench-bench)

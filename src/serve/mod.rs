@@ -18,6 +18,7 @@ mod door;
 mod flights;
 mod handler;
 mod holds;
+mod kernel_memory;
 mod lanes;
 mod links;
 mod lot;

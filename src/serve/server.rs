@@ -18,6 +18,7 @@ use crate::serve::budget::SendBudget;
 use crate::serve::counted::Counted;
 use crate::serve::door::{Door, LANE_KEY, LISTENER_KEY, METRICS_KEY, Signals};
 use crate::serve::handler::Handler;
+use crate::serve::kernel_memory::send_budget;
 use crate::serve::lanes::{self, Listener};
 use crate::serve::links::Links;
 use crate::serve::lot::{Lot, Patience, Room};
@@ -38,8 +39,6 @@ use crate::web::Pages;
 
 /// How many connections the kernel completes and keeps until the door has time for them.
 const BACKLOG: i32 = 4096;
-/// What clients who read slowly may hold in the kernel where it does not tell how much memory it has for that.
-const SEND_BUDGET_DEFAULT: usize = 64 * 1024 * 1024;
 /// Descriptors that are not for clients: the store's connections and files, the lanes, the standard streams.
 const DESCRIPTORS_KEPT: usize = 256;
 
@@ -338,14 +337,4 @@ fn connections_max(wanted: Option<usize>) -> usize {
         Some(wanted) => wanted,
         None => most,
     }
-}
-
-/// How many bytes the kernel should hold for clients who read slowly, of all of them: an eighth of what makes it short of memory
-/// for TCP (tcp(7), `tcp_mem`: the second number, in pages). As much again and more is on its way to them, or with them where
-/// they are on this machine. Once it is short, sockets say that they are writable and take nothing.
-fn send_budget() -> usize {
-    let tcp_mem = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_mem").unwrap_or_default();
-    let pages: Option<usize> = tcp_mem.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
-    // Pages of 4 KiB, the smallest that there are.
-    pages.map_or(SEND_BUDGET_DEFAULT, |pages| pages.saturating_mul(4096 / 8))
 }
