@@ -2,7 +2,7 @@
 # vidgate beside nginx, rclone and a Node cluster, all before the same bucket of one MinIO on this machine, at the same work in turns.
 # Prints the medians, the ratios with their spread, and which bars are met; exits 1 where one is missed. Loopback only.
 #
-#   benches/side_by_side.sh [--quick] [--turns N] [--seconds N] [--peers "NAME ..."] [SECTION ...]
+#   benches/side_by_side.sh [--quick] [--turns N] [--seconds N] [--peers "NAME ..."] [--page] [SECTION ...]
 #
 # Sections, all of them where none is named:
 #   cached         whole films from the cache: throughput, CPU a GB and memory with 1, 8 and 64 readers
@@ -14,15 +14,18 @@
 #   slow           1,000 viewers at 64 KiB/s, 5,000 at 16 KiB/s, 15,000 at 4 KiB/s: lost, first byte, memory. One turn of 30 seconds
 #
 # --quick is for work by a profile: 8 readers only, 2 seconds a turn, vidgate and nginx only.
+# --page writes docs/benchmarks.md and its plots; so does a run of all sections that is not quick. The figures are in benches/out/,
+# those of quick runs by themselves; a section that runs again replaces its own.
 #
 # Needs: target/release/vidgate, tests/install.sh benches, nginx, curl, bc, python3.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-turns=5 seconds=5 slow_seconds=30 readers="1 8 64" sections=()
+turns=5 seconds=5 slow_seconds=30 readers="1 8 64" page=auto sections=() results=benches/out/side_by_side.tsv
 peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files rclone rclone-cached node"
 while [ $# -gt 0 ]; do
     case $1 in
-        --quick) seconds=2 readers=8 peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
+        --page) page=yes ;;
+        --quick) page=${page/auto/no} seconds=2 readers=8 peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
         --turns) turns=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --peers) peers=$2; shift ;;
@@ -31,14 +34,29 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+[ ${#sections[@]} = 0 ] || page=${page/auto/no}
 [ ${#sections[@]} -gt 0 ] || sections=(cached cold cached_ranges cold_ranges files start slow)
 . benches/common.sh
 . benches/peers.sh
 need nginx-light:nginx curl:curl jq:jq bc:bc python3:python3
 fast_readers=$(harness fast_readers) slow_readers=$(harness slow_readers) start=$(harness start)
-results=benches/out/side_by_side.tsv
 mkdir -p benches/out
-: > "$results"
+touch "$results"
+# The figures of sections that do not run now stay.
+for section in "${sections[@]}"; do sed -i "/^$section\t/d" "$results"; done
+
+# What was measured with what.
+about() {
+    local packages=benches/peers/node/package.json
+    printf 'cores\t%s\n' "$(nproc)"
+    printf 'turns\t%s of %s seconds\n' "$turns" "$seconds"
+    printf 'vidgate\t%s\n' "$("$vidgate" --version | cut -d' ' -f2), release build"
+    printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); a plain proxy to presigned URLs, its connections to the bucket kept, buffers of 64 KiB, access log off; \`nginx-stock\` with the buffers it has by default, of 4 KiB; \`nginx-slice\` with a cache of slices of 1 MiB; \`nginx-files\` with sendfile"
+    printf 'rclone\t%s\n' "$("$rclone" version | sed -n '1s/rclone //p'), \`serve http\`; \`rclone-cached\` with \`--vfs-cache-mode full\`"
+    printf 'node\t%s\n' "$(node --version | tr -d v), express $(jq -r '.dependencies.express' $packages), @aws-sdk/client-s3 $(jq -r '.dependencies["@aws-sdk/client-s3"]' $packages), a process a core: \`benches/peers/node/server.mjs\`"
+    printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//')"
+    printf 'Linux\t%s\n' "$(uname -r | cut -d- -f1)"
+}
 
 # Those of these peers that take part.
 among() { for peer; do case " $peers " in *" $peer "*) echo "$peer" ;; esac; done; }
@@ -116,7 +134,7 @@ run_cold_ranges() {
 # shellcheck disable=SC2046 # a list of names
 run_files() {
     in_turns files 8 MB/s hot $(among vidgate-files nginx-files) -- whole URL 8 "$seconds"
-    in_turns file_ranges 16 ranges/s hot $(among vidgate-files nginx-files) -- ranges URL 16 65536 "$seconds"
+    in_turns files ranges ranges/s hot $(among vidgate-files nginx-files) -- ranges URL 16 65536 "$seconds"
 }
 
 # Peers start anew here, beside none of their kind.
@@ -180,4 +198,8 @@ for peer in $peers; do
     check_peer "$peer"
 done
 for section in "${sections[@]}"; do "run_$section"; done
-python3 benches/report.py "$results"
+if [ "$page" != no ]; then
+    about > benches/out/side_by_side.about
+    python3 benches/page.py "$results" benches/out/side_by_side.about docs
+fi
+python3 benches/report.py "$results" || exit 1

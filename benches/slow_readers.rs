@@ -70,9 +70,9 @@ fn main() {
     let cold = usage(&pids);
     warm_up(addr, &path, film_len);
     let before = usage(&pids);
-    let started = Instant::now();
     let poller = Poller::new().expect("a poller");
     let mut viewers = open(&poller, addr, &path, film_len, count);
+    let started = Instant::now();
     let mut seen = Vec::new();
     watch(&poller, &mut viewers, pace, started, lasts, || seen.push(usage(&pids)));
 
