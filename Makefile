@@ -1,7 +1,7 @@
 # Everything a developer or a machine runs here. `make run` needs cargo and a C compiler, which ring
 # (TLS) is built with.
 
-.PHONY: run build dist test check audit sample clean
+.PHONY: run build dist test bench check audit sample clean
 
 # Serves samples/ at http://127.0.0.1:3001, with no account and no setting.
 run: build
@@ -20,6 +20,11 @@ test:
 	tests/install.sh
 	tests/run.sh
 	tests/run.sh --no-default-features --lib --test lean
+
+# vidgate beside nginx, rclone and a Node cluster, and docs/benchmarks.md from that: some 40 minutes.
+bench: build
+	tests/install.sh benches
+	benches/side_by_side.sh
 
 # Format, lints and documentation: any warning is an error. Also of the program with less in it.
 check:

@@ -2,7 +2,7 @@
 # What the scripts beside it share: a working directory that goes with them, a film, servers on it, and aims that are met or not.
 # To be sourced, from the folder above.
 #
-# Where a script starts a server, its process is $vidgate_pid (port 9402) or $nginx_pid (9404, with a plain one behind it on 9405).
+# Where a script starts vidgate, its process is $vidgate_pid (port 9402).
 
 work=$(mktemp -d) pids=() missed=0
 set -E
@@ -66,31 +66,6 @@ start_one() {
     (cd "$work" && exec env PORT="$port" VIDGATE_LOG=warn "$@" "$vidgate") > "$work/$port.log" 2> "$work/$port.err" & one_pid=$!
     pids+=("$one_pid")
     until grep -q listening "$work/$port.log"; do kill -0 "$one_pid"; done
-}
-
-# Starts nginx: the films as they are on 9405, and on 9404 a slice cache before that, as one puts it before a bucket.
-start_nginx() {
-    cat > "$work/nginx.conf" <<CONF
-worker_processes auto; worker_rlimit_nofile 20000; daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
-events { worker_connections 19000; }
-http {
-    access_log off; sendfile on; tcp_nopush on; send_timeout 60s; keepalive_requests 1000000;
-    proxy_cache_path $work/cache levels=1:2 keys_zone=films:10m max_size=2g;
-    server { listen 127.0.0.1:9405; root $work/films; }
-    server {
-        listen 127.0.0.1:9404 backlog=4096;
-        location / {
-            slice 1m;
-            proxy_cache films; proxy_cache_key \$uri\$slice_range; proxy_cache_valid 200 206 1h;
-            proxy_set_header Range \$slice_range; proxy_http_version 1.1; proxy_pass http://127.0.0.1:9405;
-        }
-    }
-}
-CONF
-    nginx -c "$work/nginx.conf" & nginx_pid=$!
-    pids+=("$nginx_pid")
-    until curl -sfI http://127.0.0.1:9404/film.mp4 > /dev/null; do kill -0 "$nginx_pid"; done
-    curl -sf -o /dev/null http://127.0.0.1:9404/film.mp4
 }
 
 # The number behind these words in a line.

@@ -73,7 +73,7 @@ PLOTS = [
 HEAD = """# vidgate beside others
 
 Written by `benches/side_by_side.sh`: do not edit. It starts all servers before the same bucket of one MinIO, lets them take turns at the
-same work, and writes this page; `benches/README.md` says how. Measured on a virtual machine with {cores} shared cores, over loopback, with
+same work, and writes this page; its head says how it is called. Measured on a virtual machine with {cores} shared cores, over loopback, with
 the store and the clients on the same cores: compare within a plot, not with other pages. CPU is that of the server's own processes,
 user and system. Bars are medians, whiskers go from the least to the most of the turns.
 """
