@@ -57,12 +57,13 @@ fn nginx_takes_its_configuration() {
 
 #[test]
 fn the_scripts_are_whole_and_the_image_has_what_they_make() {
-    for script in ["dist.sh", "two-nodes/start.sh"] {
+    for script in ["dist.sh", "empty-root.sh", "features.sh", "sizes.sh", "two-nodes/start.sh"] {
         let (good, said) =
             run("bash", &["-n", Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(script).to_str().unwrap()]);
         assert!(good, "{said}");
     }
-    assert!(deploy("dist.sh").contains("dist/vidgate"));
+    let dist = deploy("dist.sh");
+    assert!(dist.contains("size_max=6000000\n") && dist.contains("deploy/empty-root.sh dist/vidgate\n"), "{dist}");
     let image = deploy("Dockerfile");
     assert!(image.contains("FROM scratch\n") && image.contains("COPY vidgate /vidgate\n"), "{image}");
 }

@@ -145,6 +145,9 @@ mod tests {
         check("films", "us-east-1", Some("http://minio:9000/s3"), Auto, Some("http://minio:9000/s3/films/"));
         check("films", "us-east-1", Some("https://s3.example.com"), Virtual, Some("https://films.s3.example.com/"));
         check("Films_1", "us-east-1", minio, Auto, Some("http://127.0.0.1:9000/Films_1/"));
+        // A name outside ASCII has a spelling within it; `vendor-notes/rusty-s3.md` says why only that one is known.
+        check("films", "us-east-1", Some("http://xn--bcher-kva.example"), Path, Some("http://xn--bcher-kva.example/films/"));
+        check("films", "us-east-1", Some("http://b\u{fc}cher.example"), Path, None);
         // An address has no sub-domains, and a host name no capitals.
         check("films", "us-east-1", minio, Virtual, None);
         check("Films", "us-east-1", None, Virtual, None);
