@@ -91,3 +91,8 @@ pub mod web;
 pub use config::Config;
 pub use error::{Error, ErrorKind};
 pub use serve::{Resume, Server, Vitals};
+
+/// What README.md shows of this library is compiled and run as it stands there.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
