@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what the tests need and this machine lacks; takes a moment when everything is there. With the argument `benches`, also
-# the peers that benches/side_by_side.sh measures.
+# the peers that the scripts in benches/ measure.
 # MinIO, Python packages and the built Next.js example go into the user's cache, programs come from Debian's packages, JavaScript
 # packages into tests/e2e and tests/peers.
 set -euo pipefail
@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 # The newest MinIO on Go's module proxy: the project's release tags are not version numbers, so it has only this form.
 minio=v0.0.0-20260212201848-7aac2a2c5b7c
 rclone=v1.76.0
+mc=v0.0.0-20250313080218-cf909e1063a9
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate
 
 # Debian package:program, for all that the tests call.
@@ -117,5 +118,6 @@ site=$(tests/next.sh)
 say next-site built "${site##*/}"
 if [ "${1:-}" = benches ]; then
     install_go github.com/rclone/rclone "$rclone"
+    install_go github.com/minio/mc "$mc"
     install_npm benches/peers/node
 fi
