@@ -45,6 +45,9 @@ const DESCRIPTORS_KEPT: usize = 256;
 /// How often the store is swept of what uploads left behind.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
+/// How long a server that stops waits for its uploads to keep what came, or to take back what they began.
+const UPLOADS_END_MAX: Duration = Duration::from_secs(5);
+
 /// How often resumable uploads are looked at for those that expired: every quarter of the time that they are kept, within these.
 const EXPIRE_EVERY_MIN: Duration = Duration::from_millis(500);
 const EXPIRE_EVERY_MAX: Duration = Duration::from_mins(10);
@@ -128,6 +131,7 @@ impl Drop for Server {
             // A panic of theirs was printed when it happened.
             let _ = thread.join();
         }
+        self.work.uploads.wait_ended(UPLOADS_END_MAX);
         drop(self.lot.close());
     }
 }

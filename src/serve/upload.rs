@@ -8,6 +8,8 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, ErrorKind};
 use crate::http::digest::Checksums;
@@ -30,6 +32,9 @@ const RUNNING_MAX: usize = 32;
 
 /// How many requests at a time ask about uploads, or end them, without receiving anything.
 const BRIEF_MAX: usize = 32;
+
+/// How often it is looked at whether they have ended, once they should.
+const ENDED_EVERY: Duration = Duration::from_millis(10);
 
 /// How much longer than its file a form may be, in bytes: its boundaries, the heads of its parts, and fields that nobody asked for.
 const FORM_LEN_MORE: u64 = 1024 * 1024;
@@ -60,6 +65,14 @@ impl Uploads {
     /// Lets those that wait for their client end soon.
     pub(crate) fn stop(&self) {
         self.is_stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// Waits until none runs, at most so long: what came is being kept, and what was begun is taken back.
+    pub(crate) fn wait_ended(&self, limit: Duration) {
+        let until = Instant::now() + limit;
+        while self.running.load(Ordering::Relaxed) > 0 && Instant::now() < until {
+            thread::sleep(ENDED_EVERY);
+        }
     }
 
     /// Whether they should end.

@@ -1,6 +1,7 @@
 //! Resumable uploads by the tus protocol, over real sockets, into a directory and into MinIO.
 
 use std::net::SocketAddr;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -8,9 +9,10 @@ use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
 use crate::support::client::{Client, Reply, get};
+use crate::support::process::Process;
 use crate::support::server::start;
-use crate::support::site::{Kind, Site, TOKEN, is_record};
-use crate::support::{pattern, wait_for};
+use crate::support::site::{Kind, Site, TOKEN, is_record, with_each_program};
+use crate::support::{film_len, pattern, wait_for};
 
 const TUS: &str = "Tus-Resumable: 1.0.0";
 const BYTES: &str = "Content-Type: application/offset+octet-stream";
@@ -467,4 +469,229 @@ fn conditions_hold_when_the_last_byte_came() {
             site.check_nothing_but_finished(&key);
         }
     }
+}
+
+/// Sends what is missing until all of it is there, as a client does that gives up at nothing that may pass.
+#[track_caller]
+fn push_on(addr: SocketAddr, path: &str, bytes: &[u8]) {
+    for _ in 0..100 {
+        let reply = head(addr, path);
+        let Some(at) = reply.get("Upload-Offset").map(|text| text.parse::<usize>().unwrap()) else {
+            assert!([423, 502, 504].contains(&reply.status), "{reply:?}");
+            continue;
+        };
+        if at == bytes.len() {
+            return;
+        }
+        let reply = patch(addr, path, at, &bytes[at..], &[]);
+        assert!([204, 423, 502, 504].contains(&reply.status), "{reply:?}");
+    }
+    panic!("it gets nowhere");
+}
+
+#[test]
+fn a_store_that_breaks_off_at_any_time_costs_nothing_but_time() {
+    let (site, relay) = Site::behind_relay();
+    let bytes = pattern(7, LONG);
+    // The reply to the Nth request is lost: of the first, the second, and so on, until one passes without.
+    for number in 0_u64.. {
+        let key = format!("film{number}.mp4");
+        let before = relay.resets();
+        // Each reply has some hundred bytes, and some are longer than this.
+        relay.reset_at([1 + number * 700]);
+        let own = [TOKEN, TUS, &named(&key), &format!("Upload-Length: {LONG}")];
+        let reply = Client::new(site.addr()).exchange("POST", "/api/uploads", &own);
+        if reply.status == 201 {
+            let path = reply.get("Location").unwrap();
+            assert_eq!(get(site.addr(), &format!("/api/videos/{key}"), &[]).status, 404);
+            push_on(site.addr(), path, &bytes[..LONG]);
+            relay.reset_at([]);
+            check_done(&site, &key, path, &bytes);
+        } else {
+            relay.reset_at([]);
+            assert_eq!((reply.status, &*reply.code()), (502, "upstream_unavailable"), "{number}");
+            wait_for("the sweep", Duration::from_secs(40), || site.leftovers(&key).is_empty().then_some(()));
+        }
+        if relay.resets() == before {
+            assert!(number > 10, "a whole upload is more than {number} times 700 bytes");
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_store_that_is_gone_at_the_first_or_the_last_byte_leaves_the_upload_as_it_was() {
+    let (site, relay) = Site::behind_relay();
+    let bytes = pattern(8, LONG);
+    let path = create(site.addr(), "film.mp4", LONG, &[]);
+    for at in [0, LONG - 1] {
+        if at > 0 {
+            assert_eq!(patch(site.addr(), &path, 0, &bytes[..at], &[]).status, 204);
+        }
+        let mut client = begin(site.addr(), &path, at, LONG - at, &["Expect: 100-continue"]);
+        assert_eq!(client.head().status, 100);
+        relay.stop();
+        // With half of it a part is whole, or all of it is there.
+        client.send(&bytes[at..at + (LONG - at).div_ceil(2)]);
+        assert_eq!(client.reply(false).status, 502);
+        relay.go_on();
+        wait_for("the store to be back", Duration::from_secs(20), || {
+            (get(site.addr(), "/api/videos/film.mp4", &[]).status == 404).then_some(())
+        });
+        assert_eq!(offset(site.addr(), &path), at);
+    }
+    push_on(site.addr(), &path, &bytes);
+    check_done(&site, "film.mp4", &path, &bytes);
+}
+
+#[test]
+fn a_server_that_stops_keeps_what_came() {
+    for mut site in Site::both(|_| ()) {
+        let bytes = pattern(12, LONG);
+        let path = create(site.addr(), "film.mp4", LONG, &[]);
+        let mut client = begin(site.addr(), &path, 0, LONG, &["Expect: 100-continue"]);
+        assert_eq!(client.head().status, 100);
+        client.send(&bytes[..6 * MIB]);
+        let other = site.another(|_| ());
+        drop(std::mem::replace(&mut site.server, other));
+        assert_eq!(client.reply(false).status, 503);
+        let at = offset(site.addr(), &path);
+        assert_eq!(at, 6 * MIB);
+        assert_eq!(patch(site.addr(), &path, at, &bytes[at..], &[]).status, 204);
+        check_done(&site, "film.mp4", &path, &bytes);
+    }
+}
+
+#[test]
+fn what_was_replaced_is_not_answered_from_what_is_kept() {
+    for site in Site::both(|config| config.meta_ttl = Duration::from_hours(1)) {
+        for round in 0..3 {
+            let bytes = pattern(round, 200_000);
+            let path = create(site.addr(), "film.mp4", bytes.len(), &[]);
+            for (at, half) in [(0, &bytes[..100_000]), (100_000, &bytes[100_000..])] {
+                assert_eq!(patch(site.addr(), &path, at, half, &[]).status, 204);
+            }
+            check_done(&site, "film.mp4", &path, &bytes);
+        }
+    }
+}
+
+#[test]
+fn many_that_send_the_same_upload_at_a_time_make_the_object_that_each_of_them_sends() {
+    for site in Site::both(|_| ()) {
+        let others: Vec<_> = (0..2).map(|_| site.another(|_| ())).collect();
+        let addrs = [site.addr(), others[0].addr(), others[1].addr(), site.addr()];
+        let bytes = pattern(9, LONG);
+        let path = create(site.addr(), "film.mp4", LONG, &[]);
+        thread::scope(|scope| {
+            for addr in addrs {
+                let (path, bytes) = (&path, &bytes);
+                scope.spawn(move || {
+                    // Each has its turn in the end: who comes later gets it, and who is behind learns it.
+                    for _ in 0..1000 {
+                        let reply = head(addr, path);
+                        let Some(at) = reply.get("Upload-Offset").map(|text| text.parse::<usize>().unwrap()) else {
+                            assert_eq!(reply.status, 423, "{reply:?}");
+                            continue;
+                        };
+                        if at == bytes.len() {
+                            return;
+                        }
+                        let end = bytes.len().min(at + 700_000);
+                        let reply = begin_and_send(addr, path, at, &bytes[at..end]);
+                        assert!([204, 409, 413, 423].contains(&reply), "{reply}");
+                    }
+                    panic!("it gets nowhere");
+                });
+            }
+        });
+        check_done(&site, "film.mp4", &path, &bytes);
+    }
+}
+
+/// Sends bytes that may be refused before they are all sent.
+fn begin_and_send(addr: SocketAddr, path: &str, at: usize, bytes: &[u8]) -> u16 {
+    let mut client = begin(addr, path, at, bytes.len(), &["Expect: 100-continue"]);
+    match client.head().status {
+        100 => {
+            client.send(bytes);
+            client.reply(false).status
+        }
+        refused => refused,
+    }
+}
+
+#[test]
+fn who_ended_before_noting_that_an_upload_is_whole_is_made_up_for() {
+    for site in Site::both(|_| ()) {
+        for len in [10, LONG] {
+            let bytes = pattern(10, len);
+            let key = format!("film{len}.mp4");
+            let path = create(site.addr(), &key, len, &[]);
+            assert_eq!(patch(site.addr(), &path, 0, &bytes, &[]).status, 204);
+            let id = path.rsplit('/').next().unwrap();
+            // The record as it was in the moment before the last change to it.
+            site.change_record(id, |record| {
+                assert!(record["done"].is_string() && record["done"] == record["finishing"], "{record}");
+                record["done"] = serde_json::Value::Null;
+            });
+            assert_eq!(offset(site.addr(), &path), len);
+            check_done(&site, &key, &path, &bytes);
+            // And no record that anybody can read is one of no upload.
+            site.change_record(id, |record| *record = serde_json::json!({"v": 2}));
+            assert_eq!(head(site.addr(), &path).status, 502);
+        }
+    }
+}
+
+#[test]
+fn what_belongs_to_no_upload_is_removed_in_time() {
+    let lifetime = Duration::from_secs(2);
+    let site = Site::on_minio(|config| config.upload_expiry = lifetime);
+    let Kind::Bucket(bucket) = &site.kind else { unreachable!("a bucket") };
+    let id = "0123456789abcdef0123456789abcdef";
+    bucket.put(&format!(".vidgate/uploads/{id}/0000000000000000"), b"piece");
+    bucket.put(&format!(".vidgate/uploads/{}.json", id.replace('0', "f")), b"no record");
+    bucket.put(".vidgate/uploads/of somebody else", b"stays");
+    wait_for("what is ours to be removed", Duration::from_secs(20), || (site.own_names().len() == 1).then_some(()));
+    assert_eq!(site.own_names(), [".vidgate/uploads/of somebody else"]);
+    assert_eq!(get(site.addr(), "/api/videos?limit=1", &[]).json()["videos"].as_array().map(Vec::len), Some(0));
+    bucket.put("a.mp4", b"film");
+    let listed = get(site.addr(), "/api/videos?limit=1", &[]).json();
+    assert_eq!(listed["videos"][0]["key"], "a.mp4", "no page is empty for names that are not shown: {listed}");
+}
+
+#[test]
+fn a_full_disk_takes_what_fits_and_makes_room_when_the_upload_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let environment = [("VIDGATE_ADMIN_TOKEN", "the-operator"), ("VIDGATE_DIR", folder.path().to_str().unwrap())];
+    let program = Process::start_on_small_disk(folder.path(), 8, &environment);
+    for round in 0..3 {
+        let bytes = pattern(round, 12 * MIB);
+        let path = create(program.addr(), "film.mp4", bytes.len(), &[]);
+        assert_eq!(patch(program.addr(), &path, 0, &bytes, &[]).status, 502);
+        let at = offset(program.addr(), &path);
+        assert!(at < 8 * MIB, "{at}");
+        assert_eq!(get(program.addr(), "/api/videos/film.mp4", &[]).status, 404);
+        assert_eq!(Client::new(program.addr()).exchange("DELETE", &path, &[TOKEN, TUS]).status, 204);
+        let path = create(program.addr(), "fits.mp4", 6 * MIB, &[]);
+        assert_eq!(patch(program.addr(), &path, 0, &bytes[..6 * MIB], &[]).status, 204);
+        assert!(get(program.addr(), "/media/fits.mp4", &[]).body == bytes[..6 * MIB]);
+        assert_eq!(Client::new(program.addr()).exchange("DELETE", "/api/videos/fits.mp4", &[TOKEN]).status, 204);
+    }
+}
+
+#[test]
+fn an_upload_holds_one_part_of_it_in_memory() {
+    let bytes = pattern(11, film_len(96 * MIB));
+    with_each_program(|program| {
+        let path = create(program.addr(), "film.mp4", bytes.len(), &[]);
+        let (first, rest) = bytes.split_at(bytes.len() / 2 + 1);
+        assert_eq!(patch(program.addr(), &path, 0, first, &[]).status, 204);
+        let field = format!("Upload-Checksum: sha256 {}", STANDARD.encode(Sha256::digest(rest)));
+        assert_eq!(patch(program.addr(), &path, first.len(), rest, &[&field]).status, 204);
+        let peak_len = program.peak_len();
+        assert!(peak_len < 48 * MIB, "{peak_len} bytes were held at a time");
+        assert!(get(program.addr(), "/media/film.mp4", &[]).body == bytes);
+    });
 }

@@ -9,15 +9,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
-use vidgate::sign::bearer::AdminToken;
-use vidgate::store::{Directory, S3};
+use vidgate::store::Directory;
 
 use crate::support::client::{Client, Reply, get};
-use crate::support::minio::minio;
 use crate::support::process::Process;
-use crate::support::relay::Relay;
 use crate::support::server::start;
-use crate::support::site::{Kind, Site, TOKEN};
+use crate::support::site::{Kind, Site, TOKEN, with_each_program};
 use crate::support::{film_len, pattern, wait_for};
 
 const MIB: usize = 1024 * 1024;
@@ -454,20 +451,7 @@ fn a_full_disk_refuses_what_does_not_fit_and_takes_what_does() {
 #[test]
 fn an_upload_holds_one_part_of_it_in_memory() {
     let bytes = pattern(10, film_len(96 * MIB));
-    let folder = tempfile::tempdir().unwrap();
-    let bucket = minio().bucket();
-    let (user, password) = minio().user();
-    let name = bucket.config().bucket;
-    let on_directory = [ADMIN, ("VIDGATE_DIR", folder.path().to_str().unwrap())];
-    let on_bucket = [
-        ADMIN,
-        ("AWS_BUCKET_NAME", &*name),
-        ("AWS_ENDPOINT_URL_S3", minio().endpoint()),
-        ("AWS_ACCESS_KEY_ID", user),
-        ("AWS_SECRET_ACCESS_KEY", password),
-    ];
-    for environment in [&on_directory[..], &on_bucket] {
-        let program = Process::start(environment);
+    with_each_program(|program| {
         assert_eq!(put(program.addr(), "put.mp4", &bytes, &[]).status, 201);
         assert_eq!(post(program.addr(), &form(Some("form.mp4"), &bytes), MIB).status, 201);
         let peak_len = program.peak_len();
@@ -476,22 +460,12 @@ fn an_upload_holds_one_part_of_it_in_memory() {
             let reply = get(program.addr(), &format!("/media/{key}"), &[]);
             assert!(reply.body == bytes, "{key}");
         }
-    }
-}
-
-/// A server whose bucket lies behind a relay.
-fn behind_relay() -> (Site, Relay) {
-    let bucket = minio().bucket();
-    let relay = Relay::start(minio().addr());
-    let mut config = bucket.config();
-    config.endpoint = Some(relay.endpoint());
-    let server = start(Arc::new(S3::new(config).unwrap()), |config| config.admin_token = AdminToken::new("the-operator"));
-    (Site { server, kind: Kind::Bucket(bucket) }, relay)
+    });
 }
 
 #[test]
 fn a_store_that_breaks_off_is_asked_again() {
-    let (site, relay) = behind_relay();
+    let (site, relay) = Site::behind_relay();
     let bytes = pattern(8, 2 * LONG);
     // The reply to the Nth request is lost: of the first, the second, and so on, until one passes without.
     for number in 0u64.. {
@@ -517,7 +491,7 @@ fn a_store_that_breaks_off_is_asked_again() {
 
 #[test]
 fn a_store_that_is_gone_leaves_nothing_once_it_is_back() {
-    let (site, relay) = behind_relay();
+    let (site, relay) = Site::behind_relay();
     let bytes = pattern(9, LONG);
     let mut client = Client::new(site.addr());
     client.ask("PUT", "/api/videos/film.mp4", &[TOKEN, &format!("Content-Length: {}", 2 * LONG)]);

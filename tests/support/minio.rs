@@ -182,6 +182,14 @@ impl TestBucket {
         ids.map(|(id, _)| id.to_owned()).collect()
     }
 
+    /// The bytes of an object.
+    pub(crate) fn get(&self, key: &str) -> Vec<u8> {
+        let url = sign(&self.bucket.get_object(Some(&self.credentials), key));
+        let mut response = self.minio.agent.get(url).call().expect("GetObject");
+        assert_eq!(response.status(), 200, "GetObject of {key:?}");
+        response.body_mut().read_to_vec().expect("its bytes")
+    }
+
     /// The names of all objects that start so; at most 1000.
     pub(crate) fn names(&self, prefix: &str) -> Vec<String> {
         let mut list = self.bucket.list_objects_v2(Some(&self.credentials));

@@ -4,17 +4,40 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use vidgate::sign::bearer::AdminToken;
-use vidgate::store::{Directory, Store};
+use vidgate::store::{Directory, S3, Store};
 use vidgate::{Config, Server};
 
 use super::client::get;
 use super::minio::{TestBucket, minio};
+use super::process::Process;
+use super::relay::Relay;
 use super::server::start;
 use super::wait_for;
 
 /// The field of who may upload.
 pub(crate) const TOKEN: &str = "Authorization: Bearer the-operator";
+
+/// Runs the real program on a directory, then on a bucket, each time for this.
+pub(crate) fn with_each_program(check: impl Fn(&Process)) {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = minio().bucket();
+    let (user, password) = minio().user();
+    let name = bucket.config().bucket;
+    let admin = ("VIDGATE_ADMIN_TOKEN", "the-operator");
+    let on_directory = [admin, ("VIDGATE_DIR", folder.path().to_str().unwrap())];
+    let on_bucket = [
+        admin,
+        ("AWS_BUCKET_NAME", &*name),
+        ("AWS_ENDPOINT_URL_S3", minio().endpoint()),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", password),
+    ];
+    for environment in [&on_directory[..], &on_bucket] {
+        check(&Process::start(environment));
+    }
+}
 
 /// A server that takes uploads, and what is left of them in its store.
 pub(crate) struct Site {
@@ -58,6 +81,37 @@ impl Site {
 
     pub(crate) fn addr(&self) -> SocketAddr {
         self.server.addr()
+    }
+
+    /// One whose bucket lies behind a relay.
+    pub(crate) fn behind_relay() -> (Self, Relay) {
+        let bucket = minio().bucket();
+        let relay = Relay::start(minio().addr());
+        let mut config = bucket.config();
+        config.endpoint = Some(relay.endpoint());
+        let server = start(Arc::new(S3::new(config).unwrap()), |config| config.admin_token = AdminToken::new("the-operator"));
+        (Self { server, kind: Kind::Bucket(bucket) }, relay)
+    }
+
+    /// Changes what is known of a resumable upload.
+    pub(crate) fn change_record(&self, id: &str, change: impl FnOnce(&mut Value)) {
+        let change = |bytes: &[u8]| {
+            let mut record = serde_json::from_slice(bytes).expect("a record is JSON");
+            change(&mut record);
+            record.to_string()
+        };
+        match &self.kind {
+            Kind::Directory(root) => {
+                let path = root.path().join(format!(".vidgate/resumable-{id}.json"));
+                let changed = change(&std::fs::read(&path).unwrap());
+                std::fs::write(path, changed).unwrap();
+            }
+            Kind::Bucket(bucket) => {
+                let name = format!(".vidgate/uploads/{id}.json");
+                let changed = change(&bucket.get(&name));
+                bucket.put(&name, changed.as_bytes());
+            }
+        }
     }
 
     /// Another server on the same store.

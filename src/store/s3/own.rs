@@ -54,15 +54,12 @@ impl S3 {
         });
         match outcome {
             Ok((etag, _)) => Ok(etag),
-            Err((error, failures)) if error.kind() == ErrorKind::PreconditionFailed => {
-                // The refusal may be about what the request had done itself when its answer was lost.
-                if failures > 0
-                    && let Some((found, etag)) = self.get_own(name, bytes.len() as u64)?
-                    && found == bytes
-                {
-                    return Ok(etag);
+            Err((error, _)) if error.kind() == ErrorKind::PreconditionFailed => {
+                // The refusal may be about what the request had done itself when its answer was lost, and it was sent again.
+                match self.get_own(name, bytes.len() as u64) {
+                    Ok(Some((found, etag))) if found == bytes => Ok(etag),
+                    _ => Err(Error::new(ErrorKind::Locked, "another request goes on with this upload").with_source(error)),
                 }
-                Err(Error::new(ErrorKind::Locked, "another request goes on with this upload").with_source(error))
             }
             Err((error, _)) => Err(error),
         }

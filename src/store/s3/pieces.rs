@@ -15,7 +15,7 @@ use super::S3;
 use super::multipart;
 use super::reply::{self, Request};
 use super::resumable::{Found, Piece, multipart_of, part_len, record_name, writer_name};
-use super::upload::{etag_of_parts, hex, may_pass, patiently};
+use super::upload::{etag_of_parts, hex, patiently};
 use super::wire::{Sending, Wire};
 use crate::error::{Error, ErrorKind};
 use crate::object::ETag;
@@ -241,13 +241,11 @@ impl<'s> PartPieces<'s> {
         };
         match outcome {
             Ok((etag, _)) => Ok(etag),
-            Err((error, failures)) => {
+            Err((error, _)) => {
                 // A refusal may be about what the request had done itself when its answer was lost.
                 let found = store.head(&record.key).ok().filter(|meta| meta.size == record.len).map(|meta| meta.id.etag);
                 match found {
-                    Some(found) if Some(&found) == record.finishing.as_ref() && (failures > 0 || may_pass(error.kind())) => {
-                        Ok(found)
-                    }
+                    Some(found) if Some(&found) == record.finishing.as_ref() => Ok(found),
                     _ => Err(error),
                 }
             }

@@ -122,7 +122,8 @@ impl<'s> PartSink<'s> {
     ) -> Result<ETag, Error> {
         match outcome {
             Ok((etag, _)) => Ok(etag),
-            Err((error, 0)) if !may_pass(error.kind()) => Err(error),
+            // The wire sends a request again by itself where its connection broke.
+            Err((error, 0)) if !may_pass(error.kind()) && error.kind() != ErrorKind::PreconditionFailed => Err(error),
             Err((error, _)) => {
                 let expected = expected().and_then(|etag| ETag::from_store(&etag).ok());
                 let found = self.store.head(&self.key).ok().map(|meta| meta.id.etag);
