@@ -46,23 +46,30 @@ const clock = seconds => {
   return (whole >= 3600 ? Math.floor(whole / 3600) + ':' + two(Math.floor(whole / 60) % 60) : Math.floor(whole / 60)) + ':' + two(whole % 60);
 };
 
-// What this browser knows of films that were opened in it: { key: [seconds watched, length in seconds, when] }, the latest only.
-// A browser may refuse to keep anything; then nothing is known.
-const FILMS_REMEMBERED_MAX = 300;
-const memory = {
+// What this browser keeps under a name, for all its tabs. It may refuse to keep anything; then nothing is known.
+const kept = name => ({
   all: () => {
     try {
-      return JSON.parse(localStorage.getItem('vidgate-films')) || {};
+      return JSON.parse(localStorage.getItem(name)) || {};
     } catch {
       return {};
     }
   },
-  put: (key, at, length) => {
-    const films = { ...memory.all(), [key]: [Math.round(at), Math.round(length), Date.now()] };
-    const kept = Object.entries(films).sort((one, other) => other[1][2] - one[1][2]).slice(0, FILMS_REMEMBERED_MAX);
+  set: entries => {
     try {
-      localStorage.setItem('vidgate-films', JSON.stringify(Object.fromEntries(kept)));
+      localStorage.setItem(name, JSON.stringify(Object.fromEntries(entries)));
     } catch { /* nothing is kept */ }
+  },
+});
+
+// Films that were opened in it: { key: [seconds watched, length in seconds, when] }, the latest only.
+const FILMS_REMEMBERED_MAX = 300;
+const watched = kept('vidgate-films');
+const memory = {
+  all: watched.all,
+  put: (key, at, length) => {
+    const all = { ...watched.all(), [key]: [Math.round(at), Math.round(length), Date.now()] };
+    watched.set(Object.entries(all).sort((one, other) => other[1][2] - one[1][2]).slice(0, FILMS_REMEMBERED_MAX));
   },
 };
 

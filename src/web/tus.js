@@ -8,21 +8,12 @@ const UPLOAD_RETRY_MS = [0, 1000, 2000, 4000, 8000, 16000]; // since something c
 const UPLOADS_REMEMBERED_MAX = 50;
 
 // The uploads that this browser began and that have not ended: { mark: [path, key] }.
+const unfinished = kept('vidgate-uploads');
 const begun = {
-  all: () => {
-    try {
-      return JSON.parse(localStorage.getItem('vidgate-uploads')) || {};
-    } catch {
-      return {};
-    }
-  },
+  all: unfinished.all,
   put: (mark, path, key) => {
-    const { [mark]: _, ...others } = begun.all();
-    const kept = Object.entries(others).slice(1 - UPLOADS_REMEMBERED_MAX);
-    if (path) kept.push([mark, [path, key]]);
-    try {
-      localStorage.setItem('vidgate-uploads', JSON.stringify(Object.fromEntries(kept)));
-    } catch { /* nothing is kept: it goes on in this page only */ }
+    const others = Object.entries(unfinished.all()).filter(([known]) => known !== mark).slice(1 - UPLOADS_REMEMBERED_MAX);
+    unfinished.set(path ? [...others, [mark, [path, key]]] : others);
   },
 };
 

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::support::browser::{SAMPLE, far, long_film, out, root, run_with, told_ranges};
+use crate::support::browser::{SAMPLE, far, long_film, out, root, run, run_with, told_ranges};
 use crate::support::minio::minio;
+use crate::support::process::Process;
 use crate::support::relay::Relay;
 use crate::support::wait_for;
 
@@ -93,4 +94,19 @@ fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
     assert!(ranges.lines().any(|line| line.starts_with("film.mp4 ") && line.contains(" 206 ")), "{ranges}");
     assert!(ranges.lines().any(|line| line.starts_with("film.mp4 ") && line.contains(" 412 ")), "{ranges}");
     assert!(!vidgate.log().contains("eyJ"), "a token in the log");
+}
+
+#[test]
+fn the_upload_page_of_the_next_js_example_goes_on_in_chromium() {
+    let (site_addr, way_addr) = (free_addr(), free_addr());
+    let origin = format!("http://{site_addr}");
+    let vidgate = Process::start(&[("VIDGATE_ADMIN_TOKEN", "the-operator"), ("VIDGATE_CORS_ORIGINS", &origin)]);
+    let base = format!("http://{}", vidgate.addr());
+    // Browsers go through the script's relay; the site itself asks the server.
+    let way = format!("http://{way_addr}");
+    let site = Site::start(site_addr, &[("VIDGATE_URL", &way), ("VIDGATE_INTERNAL_URL", &base)]);
+    let port = way_addr.port().to_string();
+    run("next-upload.mjs", &[&origin, &base, &port, "the-operator", &out("next")], 9);
+    let log = site.log();
+    assert!(!log.contains("Error"), "{log}");
 }
