@@ -3,7 +3,7 @@
 //   node first_frame.mjs TURNS SECONDS NAME=URL...
 //
 // Each film is SECONDS long and the same. A turn opens each in a browser of its own, with nothing in its cache, in an order that moves on
-// with each turn: a bare video element on an empty page, or, where the path starts with /watch/, the page itself from its navigation.
+// with each turn: a bare video element on the page of an error of the same server, or, where the path starts with /watch/, the page itself from its navigation.
 // Prints the median of all turns, and the lowest and the highest, in milliseconds.
 import { createRequire } from 'node:module';
 
@@ -18,15 +18,15 @@ const LIMIT_MS = 30_000;
 // Parts of the film: forward, far forward, back, and into what may be there already.
 const SEEKS = [0.3, 0.9, 0.1, 0.55];
 
-// Both run in the page. They answer the time at which the picture was shown, less that of the start.
-const firstFrame = ([address, limit]) => new Promise((resolve, reject) => {
-  setTimeout(() => reject(new Error('no picture')), limit);
-  const from = address ? performance.now() : 0;
-  const video = document.querySelector('video') ?? document.body.appendChild(document.createElement('video'));
-  video.muted = true;
-  video.requestVideoFrameCallback(() => resolve(performance.now() - from));
-  if (address) [video.preload, video.src] = ['auto', address];
-});
+// These run in the page. What they answer is the time at which the picture was shown, less that of the start.
+const watch = () => document.addEventListener('loadstart', event => {
+  event.target.requestVideoFrameCallback(() => { window.shownAt ??= performance.now(); });
+}, true);
+const open = address => {
+  const video = document.body.appendChild(document.createElement('video'));
+  window.from = performance.now();
+  [video.muted, video.preload, video.src] = [true, 'auto', address];
+};
 const frameAfterSeek = ([to, limit]) => new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error(`no picture at ${to} s`)), limit);
   const video = document.querySelector('video');
@@ -52,10 +52,12 @@ try {
       const isPage = new URL(url).pathname.startsWith('/watch/');
       const context = await browser.newContext();
       const page = await context.newPage();
-      if (isPage) await page.goto(url, { waitUntil: 'commit' });
-      if (isPage) await page.waitForSelector('video', { state: 'attached' });
+      page.setDefaultTimeout(LIMIT_MS);
+      await page.addInitScript(watch);
+      await page.goto(isPage ? url : new URL('/none', url).href);
+      if (!isPage) await page.evaluate(open, url);
       const { first, seek } = measured.get(name);
-      const times = [await page.evaluate(firstFrame, [isPage ? '' : url, LIMIT_MS])];
+      const times = [await page.waitForFunction(() => window.shownAt && window.shownAt - (window.from ?? 0)).then(shown => shown.jsonValue())];
       for (const part of SEEKS) times.push(await page.evaluate(frameAfterSeek, [part * Number(seconds), LIMIT_MS]));
       await context.close();
       if (!turn) continue;

@@ -16,7 +16,13 @@ start_vidgate
 start_minio
 start_one 9403 "${on_minio[@]}"
 start_one 9406 "${on_minio[@]}" VIDGATE_CACHE_RAM=0
-start_nginx
+cat > "$work/nginx.conf" <<CONF
+worker_processes auto; daemon off; pid $work/nginx.pid; error_log $work/nginx.log;
+events {}
+http { access_log off; sendfile on; tcp_nopush on; types { video/mp4 mp4; } server { listen 127.0.0.1:9405; root $work/films; } }
+CONF
+nginx -c "$work/nginx.conf" & pids+=($!)
+until curl -sfI http://127.0.0.1:9405/film.mp4 > /dev/null; do kill -0 "${pids[-1]}"; done
 node benches/first_frame.mjs "$turns" "$seconds" \
     nginx=http://127.0.0.1:9405/film.mp4 \
     "vidgate, directory=$url" \
