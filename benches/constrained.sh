@@ -1,16 +1,19 @@
 #!/usr/bin/env bash
 # 2,000 viewers at the pace of a film, from a bucket, with 64 MiB of memory for the server and for what the kernel holds for its
-# sockets: a control group of its own. Loopback only. Exits 1 where an aim is missed.
+# sockets: a control group and a network of its own, as a container has. Loopback only. Exits 1 where an aim is missed.
 #
 #   benches/constrained.sh [VIEWERS] [BYTES_PER_SECOND] [SECONDS]
 #
-# Needs: target/release/vidgate, the MinIO of tests/install.sh, curl, jq, bc, and a control group that may be written: as root, or
-# `systemd-run --user --scope -p Delegate=memory benches/constrained.sh`.
+# Needs: target/release/vidgate, the MinIO of tests/install.sh, curl, jq, bc, iproute2, and root, for the network and the control group.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+if [ -z "${IN_A_NETWORK_OF_ITS_OWN:-}" ]; then exec env IN_A_NETWORK_OF_ITS_OWN=yes unshare --net -- benches/constrained.sh "$@"; fi
+ip link set lo up
+# What the bucket has sent and nobody has read yet counts too: up to tens of megabytes a connection where the host is large.
+echo "4096 65536 262144" > /proc/sys/net/ipv4/tcp_rmem
 viewers=${1:-2000} pace=${2:-65536} seconds=${3:-60}
 . benches/common.sh
-need curl:curl jq:jq bc:bc
+need curl:curl jq:jq bc:bc iproute2:ip
 slow_readers=$(harness slow_readers)
 ulimit -n "$(ulimit -Hn)"
 memory_max=$((64 * 1048576))
@@ -21,7 +24,7 @@ if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
 else
     version=1 group=/sys/fs/cgroup/memory$(grep -oP ':memory:\K.*' /proc/self/cgroup)/vidgate-bench-$$
 fi
-mkdir "$group" || { echo "$0: no control group can be made; see the head of this script" >&2; exit 1; }
+mkdir "$group" || { echo "$0: no control group can be made; is this root?" >&2; exit 1; }
 trap 'kill "${pids[@]}" 2>/dev/null || true; wait 2>/dev/null || true; rmdir "$group"; rm -rf "$work"' EXIT
 if [ "$version" = 2 ]; then
     echo "$memory_max" > "$group/memory.max"
@@ -48,7 +51,7 @@ free 9402
 (
     echo "$BASHPID" > "$group/cgroup.procs"
     cd "$work"
-    exec env PORT=9402 VIDGATE_LOG=warn "${on_minio[@]}" VIDGATE_CACHE_RAM=8MiB VIDGATE_WORKERS_PER_CORE=2 "$vidgate"
+    exec env MALLOC_ARENA_MAX=1 PORT=9402 VIDGATE_LOG=warn "${on_minio[@]}" VIDGATE_CACHE_RAM=8MiB VIDGATE_WORKERS_PER_CORE=2 "$vidgate"
 ) > "$work/9402.log" 2> "$work/9402.err" & vidgate_pid=$!
 pids+=("$vidgate_pid")
 until grep -qs listening "$work/9402.log"; do kill -0 "$vidgate_pid"; done

@@ -1,6 +1,6 @@
 """Prints what benches/side_by_side.sh measured, and the bars. Exits 1 where a bar is missed.
 
-    python3 benches/report.py RESULTS.tsv
+    python3 benches/report.py RESULTS.tsv [SECTION ...]
 
 In scope: text for the one who measures. Not in scope: what the figures come to (`figures`), the page of results (`page`).
 """
@@ -21,7 +21,8 @@ def tables(figures):
 
 
 def main():
-    figures = read(sys.argv[1])
+    figures, sections = read(sys.argv[1]), sys.argv[2:]
+    figures = {at: peers for at, peers in figures.items() if not sections or at[0] in sections}
     tables(figures)
     found = bars(figures)
     print("\nbars (ratios: vidgate / other, of the medians; in brackets of single turns)")

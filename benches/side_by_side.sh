@@ -25,7 +25,7 @@ peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock ng
 while [ $# -gt 0 ]; do
     case $1 in
         --page) page=yes ;;
-        --quick) page=${page/auto/no} seconds=2 readers=8 peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
+        --quick) page=${page/auto/no} seconds=2 readers=8 results=benches/out/quick.tsv peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
         --turns) turns=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --peers) peers=$2; shift ;;
@@ -202,4 +202,4 @@ if [ "$page" != no ]; then
     about > benches/out/side_by_side.about
     python3 benches/page.py "$results" benches/out/side_by_side.about docs
 fi
-python3 benches/report.py "$results" || exit 1
+python3 benches/report.py "$results" "${sections[@]}" || exit 1
