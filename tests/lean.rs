@@ -68,5 +68,6 @@ fn nothing_can_be_changed() {
     check(&server, "PUT /api/videos/film.txt", "404", NOT_CONFIGURED);
     check(&server, "POST /api/videos", "404", NOT_CONFIGURED);
     check(&server, "DELETE /api/videos/film.txt", "404", NOT_CONFIGURED);
+    check(&server, "POST /api/uploads", "404", NOT_CONFIGURED);
     assert_eq!(std::fs::read_to_string(root.path().join("film.txt")).unwrap(), FILM);
 }

@@ -180,49 +180,58 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The script of all blocks that run, scene by scene. What the n-th command of the block on a line prints goes to `out/LINE.n`.
+/// The commands of the blocks that need this, behind this environment. What the n-th of the block on a line prints goes to
+/// `out/LINE.n`.
+fn runs(fates: &[(&Block, &Fate)], given: Given, environment: &str) -> String {
+    let needing = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Runs(needed) if *needed == given));
+    let commands = needing.flat_map(|(block, _)| {
+        let numbered = block.commands().into_iter().enumerate();
+        numbered.map(|(index, (command, _))| {
+            let (out, words) = (format!("out/{}.{index}", block.line), quoted(&[environment, &command].concat()));
+            format!("bash -euc {words} >{out} 2>{out}.err && code=0 || code=$?\necho $code >{out}.code\n")
+        })
+    });
+    commands.collect()
+}
+
+/// The blocks that serve and need this.
+fn served<'b>(fates: &[(&'b Block, &Fate)], given: Given) -> Vec<&'b Block> {
+    let needing = fates.iter().filter(|(_, fate)| matches!(fate, Fate::Serves(needed) if *needed == given));
+    needing.map(|(block, _)| *block).collect()
+}
+
+fn serve(block: &Block) -> String {
+    format!("serve out/{}.log {}\n", block.line, quoted(&block.text))
+}
+
+/// The script of all blocks that run, scene by scene.
 fn script(fates: &[(&Block, &Fate)]) -> String {
-    let runs = |given: Given, environment: &str| {
-        let mut lines = String::new();
-        for (block, fate) in fates {
-            if matches!(fate, Fate::Runs(needed) if *needed == given) {
-                for (index, (command, _)) in block.commands().iter().enumerate() {
-                    let out = format!("out/{}.{index}", block.line);
-                    lines += &format!(
-                        "bash -euc {} >{out} 2>{out}.err && code=0 || code=$?\n",
-                        quoted(&[environment, command].concat())
-                    );
-                    lines += &format!("echo $code >{out}.code\n");
-                }
-            }
-        }
-        lines
-    };
-    let served = |given: Given| fates.iter().filter(move |(_, fate)| matches!(fate, Fate::Serves(needed) if *needed == given));
-    let mut script = [QUICK_BUILD, HELPERS, "mkdir out\n"].concat();
-    for (block, _) in served(Given::Nothing) {
-        script += &format!("serve out/{}.log {}\nend\n", block.line, quoted(&block.text));
-    }
-    script += &runs(Given::Nothing, "");
-    script += &format!("serve out/samples.log 'make run'\n{}end\n", runs(Given::Samples, ""));
+    let mut scenes = vec![[QUICK_BUILD, HELPERS, "mkdir out\n"].concat()];
+    scenes.extend(served(fates, Given::Nothing).into_iter().map(|block| serve(block) + "end\n"));
+    scenes.push(runs(fates, Given::Nothing, ""));
+    scenes.push(format!("serve out/samples.log 'make run'\n{}end\n", runs(fates, Given::Samples, "")));
+
     let operator =
         "export VIDGATE_PLAYBACK_KEYS=k1:0123456789abcdef0123456789abcdef VIDGATE_ADMIN_TOKEN=OPERATOR VIDGATE_DIR=films\n";
-    script += "mkdir films; cp samples/vidgate-sample.mp4 films/film.mp4\n";
-    script += &format!("serve out/operator.log {}\n", quoted(&format!("{operator}exec vidgate")));
-    script += &format!("{}end\n", runs(Given::Operator, operator));
-    // Its index lies behind the film, as README.md shows it.
-    script += "ffmpeg -v error -y -i samples/vidgate-sample.mp4 -c copy film.mp4\n";
-    script += "MINIO_ROOT_USER=minioadmin MINIO_ROOT_PASSWORD=minioadmin minio server --quiet --address 127.0.0.1:9000 data >minio.log 2>&1 &\n";
-    script += "until curl -sf http://127.0.0.1:9000/minio/health/ready; do sleep 0.05; done\n";
-    script += &runs(Given::MinIO, "");
-    for (block, _) in served(Given::MinIO) {
-        script += &format!("serve out/{}.log {}\n", block.line, quoted(&block.text));
-        let exports: Vec<&str> = block.text.lines().filter(|line| line.starts_with("export ")).collect();
-        script += &runs(Given::Bucket, &format!("{}\n", exports.join("\n")));
-        script += "end\n";
+    let program = quoted(&format!("{operator}exec vidgate"));
+    scenes.push("mkdir films; cp samples/vidgate-sample.mp4 films/film.mp4\n".to_owned());
+    scenes.push(format!("serve out/operator.log {program}\n{}end\n", runs(fates, Given::Operator, operator)));
+
+    scenes.push(MINIO.to_owned());
+    scenes.push(runs(fates, Given::MinIO, ""));
+    for block in served(fates, Given::MinIO) {
+        let exports: String = block.text.split_inclusive('\n').filter(|line| line.starts_with("export ")).collect();
+        scenes.push(serve(block) + &runs(fates, Given::Bucket, &exports) + "end\n");
     }
-    script
+    scenes.concat()
 }
+
+/// The index of this film lies behind it, as README.md shows it.
+const MINIO: &str = r"
+ffmpeg -v error -y -i samples/vidgate-sample.mp4 -c copy film.mp4
+MINIO_ROOT_USER=minioadmin MINIO_ROOT_PASSWORD=minioadmin minio server --quiet --address 127.0.0.1:9000 data >minio.log 2>&1 &
+until curl -sf http://127.0.0.1:9000/minio/health/ready; do sleep 0.05; done
+";
 
 /// What differs from run to run: it stands between these two.
 const DIFFERS: &[(&str, &str)] = &[
@@ -240,7 +249,8 @@ fn comparable(text: &str) -> String {
     let mut text = text.replace('\r', "").trim_end().to_owned() + "\n";
     if text.lines().all(is_findings) {
         // What was looked at; what was found is different on each machine.
-        return text.lines().map(|line| format!("{}\n", line[6..].split("  ").next().unwrap_or_default())).collect();
+        let names = text.lines().map(|line| line[6..].split("  ").next().unwrap_or_default());
+        return names.collect::<Vec<_>>().join("\n");
     }
     for (before, behind) in DIFFERS {
         let mut at = 0;

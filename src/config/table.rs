@@ -673,6 +673,7 @@ pub const SETTINGS: &[Setting] = &[
         value_name: "TIME",
         help: "How long a resumable upload is kept that nobody goes on with",
         heading: LIMITS,
+        part: Part::Uploads,
         read: |draft, text| parse::upload_expiry(text).map(|time| draft.config.upload_expiry = time),
         ..ROW
     },

@@ -115,6 +115,10 @@ impl Handler {
         connection: &mut Connection,
         is_stopping: &AtomicBool,
     ) -> Answer {
+        if cfg!(not(feature = "uploads")) {
+            // `change` has let none through. That it is said here again keeps what receives out of such a program.
+            return self.refuse(request, &ErrorKind::NotConfigured.into());
+        }
         let received = match task {
             Task::Whole(plan) => plan.run(&self.source, connection, self.upload_max, is_stopping),
             Task::Resumable(plan) => self.desk.run(*plan, &self.source, connection, self.upload_max, is_stopping),

@@ -5,7 +5,6 @@
 
 mod access;
 mod alarms;
-#[cfg_attr(not(feature = "uploads"), allow(dead_code, reason = "nothing is received"))]
 mod body;
 mod budget;
 mod buffers;
@@ -33,7 +32,6 @@ mod socket;
 mod source;
 mod stream;
 mod turns;
-#[cfg_attr(not(feature = "uploads"), path = "without_uploads.rs")]
 mod upload;
 mod visit;
 mod vitals;

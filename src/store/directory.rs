@@ -152,7 +152,7 @@ impl Store for Directory {
     }
 
     fn resumable(&self) -> Option<&dyn Resumable> {
-        Some(self)
+        if write::built_in().is_ok() { Some(self) } else { None }
     }
 
     /// The kernel keeps files in memory already, and a look at one is no dearer than a look into a cache.

@@ -328,7 +328,7 @@ impl Store for S3 {
     }
 
     fn resumable(&self) -> Option<&dyn Resumable> {
-        Some(self)
+        if write::built_in().is_ok() { Some(self) } else { None }
     }
 
     fn identity(&self) -> String {
