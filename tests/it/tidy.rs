@@ -57,7 +57,7 @@ fn each_library_has_one_home() {
     only_in(&["src/serve/lanes.rs"], &["tiny_http"]);
     only_in(&["src/store/s3", "src/store/credentials"], &["ureq", "rusty_s3"]);
     only_in(&["src/serve/pool.rs"], &["threadpool"]);
-    only_in(&["src/http/head.rs"], &["httparse"]);
+    only_in(&["src/http/head.rs", "src/store/s3/plain.rs"], &["httparse"]);
     only_in(&["src/store/meta/shared/"], &["use redis::", " redis::"]);
     only_in(&["src/sign/cloudfront"], &["rsa::", "p256::"]);
     only_in(&["src/sign/cloudfront", "src/http/checksum.rs"], &["sha1::"]);
