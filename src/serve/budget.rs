@@ -53,7 +53,9 @@ mod tests {
     #[test]
     fn shares_shrink_with_the_crowd_and_growth_ends_with_the_budget() {
         let budget = SendBudget::new(1024 * 1024);
-        for (clients, share) in [(0, 262_144), (1, 262_144), (4, 262_144), (8, 131_072), (64, 16_384), (128, 8192), (15_000, 8192)] {
+        for (clients, share) in
+            [(0, 262_144), (1, 262_144), (4, 262_144), (8, 131_072), (64, 16_384), (128, 8192), (15_000, 8192)]
+        {
             assert_eq!(budget.share(clients), share, "{clients}");
         }
         assert_eq!(budget.double(512 * 1024), Some(1024 * 1024));
