@@ -44,7 +44,7 @@ impl S3 {
         let mut fields = vec![("content-type", "application/octet-stream")];
         fields.extend(condition(pin));
         let outcome = patiently(|| {
-            let response = self.ask_by(wire, &request, &fields, Sending::Part(bytes), sign)?;
+            let response = self.ask_by(wire, &request, &fields, Sending::OnCondition(bytes), sign)?;
             if response.status().as_u16() != 200 {
                 return Err(refuse_write(wire, &request, response, pin));
             }
@@ -54,10 +54,10 @@ impl S3 {
         });
         match outcome {
             Ok((etag, _)) => Ok(etag),
-            Err((error, _)) if error.kind() == ErrorKind::PreconditionFailed => {
+            Err((error, failures)) if error.kind() == ErrorKind::PreconditionFailed => {
                 // The refusal may be about what the request had done itself when its answer was lost, and it was sent again.
                 match self.get_own(name, bytes.len() as u64) {
-                    Ok(Some((found, etag))) if found == bytes => Ok(etag),
+                    Ok(Some((found, etag))) if failures > 0 && found == bytes => Ok(etag),
                     _ => Err(Error::new(ErrorKind::Locked, "another request goes on with this upload").with_source(error)),
                 }
             }

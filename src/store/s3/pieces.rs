@@ -15,7 +15,7 @@ use super::S3;
 use super::multipart;
 use super::reply::{self, Request};
 use super::resumable::{Found, Piece, multipart_of, part_len, record_name, writer_name};
-use super::upload::{etag_of_parts, hex, patiently};
+use super::upload::{etag_of_parts, hex, may_pass, patiently};
 use super::wire::{Sending, Wire};
 use crate::error::{Error, ErrorKind};
 use crate::object::ETag;
@@ -241,6 +241,7 @@ impl<'s> PartPieces<'s> {
         };
         match outcome {
             Ok((etag, _)) => Ok(etag),
+            Err((error, 0)) if !may_pass(error.kind()) => Err(error),
             Err((error, _)) => {
                 // A refusal may be about what the request had done itself when its answer was lost.
                 let found = store.head(&record.key).ok().filter(|meta| meta.size == record.len).map(|meta| meta.id.etag);
@@ -283,7 +284,7 @@ fn put(store: &S3, wire: &Wire, record: &Record, bytes: &[u8]) -> Result<ETag, E
     let sign = |credentials: &Credentials| S3::presign(&store.bucket.put_object(Some(credentials), record.key.as_str()));
     let mut fields = Vec::from_iter(record.content_type.as_deref().map(|content_type| ("content-type", content_type)));
     fields.extend(multipart::condition(&record.pin));
-    let response = store.ask_by(wire, &request, &fields, Sending::Part(bytes), sign)?;
+    let response = store.ask_by(wire, &request, &fields, Sending::OnCondition(bytes), sign)?;
     if response.status().as_u16() != 200 {
         return Err(multipart::refuse_write(wire, &request, response, &record.pin));
     }

@@ -92,7 +92,7 @@ impl<'s> PartSink<'s> {
         let mut fields = vec![("content-type", self.content_type.as_str())];
         fields.extend(multipart::condition(&self.pin));
         let outcome = patiently(|| {
-            let response = self.store.ask_by(&self.wire, &request, &fields, Sending::Part(&self.part), sign)?;
+            let response = self.store.ask_by(&self.wire, &request, &fields, Sending::OnCondition(&self.part), sign)?;
             if response.status().as_u16() != 200 {
                 return Err(multipart::refuse_write(&self.wire, &request, response, &self.pin));
             }
@@ -122,8 +122,7 @@ impl<'s> PartSink<'s> {
     ) -> Result<ETag, Error> {
         match outcome {
             Ok((etag, _)) => Ok(etag),
-            // The wire sends a request again by itself where its connection broke.
-            Err((error, 0)) if !may_pass(error.kind()) && error.kind() != ErrorKind::PreconditionFailed => Err(error),
+            Err((error, 0)) if !may_pass(error.kind()) => Err(error),
             Err((error, _)) => {
                 let expected = expected().and_then(|etag| ETag::from_store(&etag).ok());
                 let found = self.store.head(&self.key).ok().map(|meta| meta.id.etag);

@@ -81,6 +81,9 @@ pub(super) enum Sending<'b> {
     Nothing,
     /// A part of an object.
     Part(&'b [u8]),
+    /// An object on a condition: as a part, but it is not sent again here. A refusal of what was sent twice may be about what the first
+    /// of them did, so whoever asks must know of it.
+    OnCondition(&'b [u8]),
     /// A short body that must not be sent twice, for each time has its own effect. The answer may take long.
     Once(&'b [u8]),
 }
@@ -142,13 +145,17 @@ impl Wire {
             Sending::Nothing => {
                 send(request, || fields.iter().fold(bare(), |get, (name, value)| get.header(*name, *value)).call())
             }
-            Sending::Part(bytes) => {
+            Sending::Part(bytes) | Sending::OnCondition(bytes) => {
                 let limit = self.limits.head + Duration::from_secs(bytes.len() as u64 / PART_RATE_MIN);
-                send(request, || {
+                let put = || {
                     let config = with_body().config().timeout_send_body(Some(limit));
                     let put = config.timeout_recv_response(Some(STORED_MAX)).timeout_per_read(Some(STORED_MAX)).build();
                     fields.iter().fold(put, |put, (name, value)| put.header(*name, *value)).send(bytes)
-                })
+                };
+                match sending {
+                    Sending::OnCondition(_) => put().map_err(|error| fail(request, error)),
+                    _ => send(request, put),
+                }
             }
             Sending::Once(bytes) => {
                 let config = with_body().config().timeout_send_body(Some(self.limits.head));
