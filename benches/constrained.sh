@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 if [ -z "${IN_A_NETWORK_OF_ITS_OWN:-}" ]; then exec env IN_A_NETWORK_OF_ITS_OWN=yes unshare --net -- benches/constrained.sh "$@"; fi
 ip link set lo up
 # What the bucket has sent and nobody has read yet counts too: up to tens of megabytes a connection where the host is large.
-echo "4096 65536 262144" > /proc/sys/net/ipv4/tcp_rmem
+echo "4096 65536 131072" > /proc/sys/net/ipv4/tcp_rmem
 viewers=${1:-2000} pace=${2:-65536} seconds=${3:-60}
 . benches/common.sh
 need curl:curl jq:jq bc:bc iproute2:ip

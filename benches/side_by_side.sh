@@ -42,6 +42,7 @@ need nginx-light:nginx curl:curl jq:jq bc:bc python3:python3
 fast_readers=$(harness fast_readers) slow_readers=$(harness slow_readers) start=$(harness start)
 mkdir -p benches/out
 touch "$results"
+load_before=$(cut -d' ' -f1 /proc/loadavg)
 # The figures of sections that do not run now stay.
 for section in "${sections[@]}"; do sed -i "/^$section\t/d" "$results"; done
 
@@ -55,6 +56,7 @@ about() {
     printf 'rclone\t%s\n' "$("$rclone" version | sed -n '1s/rclone //p'), \`serve http\`; \`rclone-cached\` with \`--vfs-cache-mode full\`"
     printf 'node\t%s\n' "$(node --version | tr -d v), express $(jq -r '.dependencies.express' $packages), @aws-sdk/client-s3 $(jq -r '.dependencies["@aws-sdk/client-s3"]' $packages), a process a core: \`benches/peers/node/server.mjs\`"
     printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//')"
+    printf 'load\t%s when it began: what else ran on the machine\n' "$load_before"
     printf 'Linux\t%s\n' "$(uname -r | cut -d- -f1)"
 }
 

@@ -21,12 +21,14 @@ pub(crate) fn send_budget() -> usize {
 }
 
 /// An eighth of what makes the kernel short of memory for TCP (tcp(7), `tcp_mem`: the second number, in pages), for once it is
-/// short, sockets say that they are writable and take nothing; and no more than an eighth of what the control group may have.
+/// short, sockets say that they are writable and take nothing; and no more than a thirty-second of what the control group may have,
+/// which the process itself needs too: who comes early has a larger share and keeps it, so a crowd that comes at once takes several
+/// times the budget.
 fn share(tcp_mem: &str, group_len_max: Option<u64>) -> usize {
     let pages: Option<usize> = tcp_mem.split_whitespace().nth(1).and_then(|pages| pages.parse().ok());
     // Pages of 4 KiB, the smallest that there are.
     let of_tcp = pages.map_or(DEFAULT, |pages| pages.saturating_mul(4096 / 8));
-    group_len_max.map_or(of_tcp, |len| of_tcp.min(usize::try_from(len / 8).unwrap_or(usize::MAX)))
+    group_len_max.map_or(of_tcp, |len| of_tcp.min(usize::try_from(len / 32).unwrap_or(usize::MAX)))
 }
 
 /// The files that limit the memory of a process of which `/proc/self/cgroup` says this: its own group's and those around it, in
@@ -81,11 +83,11 @@ mod tests {
     }
 
     #[test]
-    fn the_share_is_an_eighth_of_what_is_least() {
+    fn the_share_is_bounded_by_tcp_and_by_the_group() {
         let mib = 1024 * 1024;
         for (tcp_mem, group_len_max, expected) in [
             ("1 25600 3\n", None, 100 * mib / 8),
-            ("1 25600 3\n", Some(64 * mib as u64), 8 * mib),
+            ("1 25600 3\n", Some(64 * mib as u64), 2 * mib),
             ("1 25600 3\n", Some(9_223_372_036_854_771_712), 100 * mib / 8),
             ("", None, DEFAULT),
             ("garbage here", None, DEFAULT),
