@@ -54,6 +54,7 @@ const FATES: &[(&str, Fate)] = &[
     ("mc=\"curl --aws-sigv4", Fate::Runs(Given::MinIO)),
     ("openssl genrsa -out cdn.pem 2048", Fate::Runs(Given::Bucket)),
     ("export REDIS_URL=", Fate::Runs(Given::Nothing)),
+    ("docker run --memory 64m", Fate::Stays("it needs Docker; benches/constrained.sh measures these settings")),
     ("export VIDGATE_CORS_ORIGINS=", Fate::Runs(Given::Nothing)),
     ("RUSTC_BOOTSTRAP=1 cargo fuzz run head", Fate::Stays("it needs cargo-fuzz and takes minutes")),
 ];
