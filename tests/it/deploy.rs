@@ -57,7 +57,7 @@ fn nginx_takes_its_configuration() {
 
 #[test]
 fn the_scripts_are_whole_and_the_image_has_what_they_make() {
-    for script in ["dist.sh", "empty-root.sh", "features.sh", "sizes.sh", "two-nodes/start.sh"] {
+    for script in ["dist.sh", "empty-root.sh", "features.sh", "reproduce.sh", "sizes.sh", "two-nodes/start.sh"] {
         let (good, said) =
             run("bash", &["-n", Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(script).to_str().unwrap()]);
         assert!(good, "{said}");
