@@ -136,6 +136,9 @@ impl S3 {
         sending: Sending<'_>,
         sign: impl Fn(&Credentials) -> String,
     ) -> Result<Response<Body>, Error> {
+        if let Some(plain) = &self.plain {
+            plain.close_old();
+        }
         self.send(|credentials| wire.send(request, &sign(credentials), fields, sending))
     }
 

@@ -200,15 +200,20 @@ impl Plain {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Closes what was idle for too long. That is looked for at each request of the store, by whomever it is sent.
+    pub(super) fn close_old(&self) {
+        let mut idle = self.lock();
+        let old = idle.partition_point(|idle| idle.since.elapsed() > IDLE_AGE_MAX);
+        let closed: Vec<Idle> = idle.drain(..old).collect();
+        drop(idle);
+        drop(closed);
+    }
+
     /// A connection that was used before and is as it should be: open, and with nothing on it.
     fn take(&self) -> Option<Connection> {
+        self.close_old();
         loop {
-            let Idle { connection, since } = self.lock().pop()?;
-            if since.elapsed() > IDLE_AGE_MAX {
-                // Those below it are older.
-                self.lock().retain(|idle| idle.since.elapsed() <= IDLE_AGE_MAX);
-                return None;
-            }
+            let Idle { connection, .. } = self.lock().pop()?;
             let looked = recv(&connection.socket, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK);
             if looked.is_err_and(|error| error == Errno::AGAIN) {
                 return Some(connection);
