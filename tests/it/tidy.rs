@@ -131,6 +131,19 @@ fn every_dependency_has_its_page() {
     assert!(count >= 10, "{count} dependencies were found");
 }
 
+#[test]
+fn the_cost_of_each_feature_is_told() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let features = manifest.split("\ndefault = [").nth(1).unwrap().split(']').next().unwrap();
+    for feature in features.split(", ").map(|quoted| quoted.trim_matches('"')).filter(|feature| *feature != "cli") {
+        assert!(
+            readme.contains(&format!("| all but `{feature}` | ")),
+            "README.md has no size without {feature}: deploy/sizes.sh"
+        );
+    }
+}
+
 /// The tables of Unicode are for host names that are no ASCII. The settings take no such host (`config::parse`), so the stub in
 /// their place is pinned, as its page says; `cargo update` would take the newest.
 #[test]
