@@ -196,6 +196,18 @@ fn a_refusal_gives_its_connection_back() {
 }
 
 #[test]
+fn a_refusal_in_chunks_is_over_at_its_last_chunk() {
+    let body = b"2d\r\n<Error><Code>AsTheStoreCallsIt</Code></Error>\r\n0\r\n\r\n";
+    let fake = FakeS3::start(|_, _| Reply::send("503 Slow Down\nTransfer-Encoding: chunked", body));
+    for store in both(&fake, Limits::default()) {
+        let start = Instant::now();
+        let error = read_span(&store).unwrap_err();
+        assert!(error.to_string().contains("503 AsTheStoreCallsIt"), "{error}");
+        assert!(start.elapsed() < Duration::from_secs(5), "half of the limit for one read");
+    }
+}
+
+#[test]
 fn a_connection_that_broke_before_the_reply_is_tried_once_more() {
     for number in [0, 1] {
         let store_of = |fake: &FakeS3, limits| both(fake, limits).into_iter().nth(number).unwrap();

@@ -186,8 +186,13 @@ impl Plain {
         let want = usize::try_from(len_max.unwrap_or(ERROR_LEN_MAX).min(ERROR_LEN_MAX)).unwrap_or(0);
         // The reads of it may take as long as one read of a body, in all.
         let deadline = Instant::now() + self.limits.read;
-        while connection.input.len() < want && Instant::now() < deadline && matches!(connection.fill(), Ok(1..)) {}
-        let mut text = if has_coding { decoded(&connection.input) } else { connection.input.clone() };
+        let mut text = loop {
+            let input = &connection.input;
+            let (text, is_whole) = if has_coding { decoded(input) } else { (input.clone(), false) };
+            if is_whole || input.len() >= want || Instant::now() >= deadline || !matches!(connection.fill(), Ok(1..)) {
+                break text;
+            }
+        };
         text.truncate(want);
         if is_reusable && len_max == Some(connection.input.len() as u64) {
             connection.input.clear();
@@ -359,14 +364,20 @@ fn parse(request: &Request, input: &[u8]) -> Result<Option<(Response<()>, usize)
     Ok(Some((reply, len)))
 }
 
-/// What of a body in chunks can be read, as text for people.
-fn decoded(input: &[u8]) -> Vec<u8> {
+/// What of a body in chunks can be read, as text for people, and whether nothing more of it is to come: it may be whole, or no
+/// such body.
+fn decoded(input: &[u8]) -> (Vec<u8>, bool) {
     let (mut decoder, mut text, mut at) = (Decoder::default(), Vec::new(), 0);
-    while let Ok(Piece::Data(range)) = decoder.decode(&input[at..]) {
-        text.extend_from_slice(&input[at + range.start..at + range.end]);
-        at += range.end;
+    loop {
+        match decoder.decode(&input[at..]) {
+            Ok(Piece::Data(range)) => {
+                text.extend_from_slice(&input[at + range.start..at + range.end]);
+                at += range.end;
+            }
+            Ok(Piece::More) => return (text, false),
+            Ok(Piece::End(_)) | Err(_) => return (text, true),
+        }
     }
-    text
 }
 
 fn failed(request: &Request, error: io::Error, step: &str) -> Failure {
@@ -421,14 +432,15 @@ mod tests {
     #[test]
     fn text_in_chunks_is_read_as_far_as_it_goes() {
         #[track_caller]
-        fn check(input: &str, want: &str) {
-            assert_eq!(String::from_utf8(decoded(input.as_bytes())).unwrap(), want, "{input:?}");
+        fn check(input: &str, want: &str, is_whole: bool) {
+            let (text, ended) = decoded(input.as_bytes());
+            assert_eq!((String::from_utf8(text).unwrap().as_str(), ended), (want, is_whole), "{input:?}");
         }
-        check("", "");
-        check("3\r\nabc\r\n0\r\n\r\n", "abc");
-        check("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nrest", "abcde");
-        check("3\r\nab", "ab");
-        check("3\r\nabcd", "abc");
-        check("x", "");
+        check("", "", false);
+        check("3\r\nabc\r\n0\r\n\r\n", "abc", true);
+        check("3\r\nabc\r\n2\r\nde\r\n0\r\n\r\nrest", "abcde", true);
+        check("3\r\nab", "ab", false);
+        check("3\r\nabcd", "abc", true);
+        check("x", "", true);
     }
 }
