@@ -6,6 +6,7 @@
 // CHROMIUM names the browser, if it is not /usr/bin/chromium. Nothing here sleeps: each wait is for a condition, with a limit.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { check } from './lib.mjs';
 
 const [base, token] = process.argv.slice(2);
 if (!base || !token) {
@@ -24,18 +25,6 @@ const FORMS = [
   ['film.mp4', 'serie/фильм 2.mp4', 'serie/фильм 2.mp4'],
   ['e\u0301.mp4', undefined, 'e\u0301.mp4'],
 ];
-
-let done = 0;
-async function check(what, run) {
-  try {
-    await run();
-    done += 1;
-    console.log(`ok ${done} - ${what}`);
-  } catch (error) {
-    console.log(`FAILED - ${what}`);
-    throw error;
-  }
-}
 
 const keyPath = key => key.split('/').map(encodeURIComponent).join('/');
 

@@ -7,6 +7,7 @@
 // itself, so the page is nothing but a video element. Nothing here sleeps: each wait is for a condition, with a limit.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { check } from './lib.mjs';
 
 const [base, token] = process.argv.slice(2);
 if (!base || !token) {
@@ -16,18 +17,6 @@ if (!base || !token) {
 const PARTS = ['main.m3u8', '270p/list.m3u8', '270p/init.mp4', ...[0, 1, 2, 3, 4].map(part => `270p/part-${part}.m4s`)];
 const SECONDS = 30;
 const WAIT_MS = 40_000;
-
-let done = 0;
-async function check(what, run) {
-  try {
-    await run();
-    done += 1;
-    console.log(`ok ${done} - ${what}`);
-  } catch (error) {
-    console.log(`FAILED - ${what}`);
-    throw error;
-  }
-}
 
 // Plays what is at this path from its start to its end, at sixteen times its speed. Says how it ended, and what was shown.
 function play(page, path) {

@@ -24,8 +24,9 @@ export async function check(what, run) {
 }
 
 // Has the test that started this script do something that only it can, and waits until that is done.
-const answers = readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
+let answers;
 export async function order(what) {
+  answers ??= readline.createInterface({ input: process.stdin })[Symbol.asyncIterator]();
   console.log(`order: ${what}`);
   const { value } = await answers.next();
   assert.equal(value, `done: ${what}`);

@@ -11,6 +11,7 @@ import http from 'node:http';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { chromium } from 'playwright-core';
+import { check } from './lib.mjs';
 
 const [base, outDir] = process.argv.slice(2);
 if (!base || !outDir) {
@@ -47,18 +48,6 @@ const relay = http.createServer((request, response) => {
 });
 await new Promise(resolve => relay.listen(0, '127.0.0.1', resolve));
 const ORIGIN = `http://127.0.0.1:${relay.address().port}`;
-
-let done = 0;
-async function check(what, run) {
-  try {
-    const detail = await run();
-    done += 1;
-    console.log(`ok ${done} - ${what}${detail ? ` (${detail})` : ''}`);
-  } catch (error) {
-    console.log(`FAILED - ${what}`);
-    throw error;
-  }
-}
 
 async function main(page) {
   const listed = await allKeys();
@@ -391,7 +380,7 @@ try {
   page = context.pages()[0] || await context.newPage();
   watch(page);
   await main(page);
-  console.log(`all ${done} checks passed`);
+  console.log('all checks passed');
 } catch (error) {
   process.exitCode = 1;
   console.log(error && error.stack || String(error));

@@ -7,6 +7,7 @@
 // with status 1. Nothing here sleeps: each wait is for a condition, with a limit.
 import assert from 'node:assert/strict';
 import { chromium } from 'playwright-core';
+import { check } from './lib.mjs';
 
 const [base, admin, viewer] = process.argv.slice(2);
 if (!viewer) {
@@ -16,18 +17,6 @@ if (!viewer) {
 const SAMPLE = 'vidgate-sample.mp4';
 const WATCH = `${base}/watch/${SAMPLE}`;
 const WAIT = { timeout: 40_000 };
-
-let done = 0;
-async function check(what, run) {
-  try {
-    await run();
-    done += 1;
-    console.log(`ok ${done} - ${what}`);
-  } catch (error) {
-    console.log(`FAILED - ${what}`);
-    throw error;
-  }
-}
 
 const enter = async (page, token) => {
   await page.waitForSelector('#notice input', WAIT);
