@@ -12,6 +12,7 @@
 mod checkup;
 mod config;
 mod listing;
+mod low_water;
 mod multipart;
 mod own;
 mod pieces;

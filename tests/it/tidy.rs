@@ -63,7 +63,8 @@ fn each_library_has_one_home() {
     only_in(&["src/sign/cloudfront", "src/http/checksum.rs"], &["sha1::"]);
     only_in(&["src/sign/token", "src/sign/bearer.rs", "src/store/credentials"], &["hmac::"]);
     only_in(&["src/sign/token"], &["serde::"]);
-    only_in(&["src/serve/socket.rs"], &["unsafe", "allow(unsafe_code)"]);
+    only_in(&["src/serve/socket.rs", "src/store/s3/low_water.rs"], &["unsafe", "allow(unsafe_code)"]);
+    only_in(&["src/store/s3/low_water.rs"], &["libc::"]);
 }
 
 #[test]

@@ -17,6 +17,7 @@ use rustix::net::{RecvFlags, recv};
 use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use ureq::{Body, Timeout};
 
+use super::low_water;
 use super::reply::Request;
 use super::span::UNFRAMED;
 use super::wire::{ERROR_LEN_MAX, HEAD_LEN_MAX, IDLE_AGE_MAX, IDLE_MAX, Limits, unavailable};
@@ -29,6 +30,13 @@ const FIELDS_MAX: usize = 100;
 
 /// How much is read at once where a head is due, in bytes. What of the body comes with it is copied, so it is not much.
 const HEAD_PIECE_LEN: usize = 2 * 1024;
+
+/// How much of a body is waited for at a time, in bytes: two blocks of the cache. A reader that is woken by each piece that comes, of
+/// 64 KiB at most, spends a tenth of its time on that.
+const GATHERED_LEN: usize = 256 * 1024;
+
+/// How long so much is waited for. A store that takes longer is read piece by piece.
+const GATHERED_WITHIN: Duration = Duration::from_millis(250);
 
 /// The connections to a store.
 pub(super) struct Plain {
@@ -49,6 +57,8 @@ struct Connection {
     socket: TcpStream,
     /// The limit that is set on reads.
     read_limit: Duration,
+    /// How many bytes must be there before a read that waits is woken.
+    low_water: usize,
     input: Vec<u8>,
 }
 
@@ -65,6 +75,20 @@ pub(super) struct Open {
     connection: Connection,
     /// Whether another request may follow on it.
     is_reusable: bool,
+    /// The limit on a read of it.
+    read_limit: Duration,
+    flow: Flow,
+}
+
+/// What is known of how a body comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    /// Nothing: it was not read yet, and the first bytes are wanted at once.
+    Unknown,
+    /// So that it can be waited for until there is much of it.
+    Fast,
+    /// More slowly than that.
+    Slow,
 }
 
 impl From<Body> for Payload {
@@ -154,14 +178,15 @@ impl Plain {
             }
             // Where the first piece is all of it, as it is nearly always, the limit is as it was.
             let limit = if connection.input.is_empty() { self.limits.head } else { left };
-            connection.set_read_limit(limit).map_err(Failure::Broken)?;
+            connection.wait_for(1, limit).map_err(Failure::Broken)?;
             match connection.fill() {
                 Ok(0) => return Err(Failure::Broken(IoKind::UnexpectedEof.into())),
                 Ok(_) => {}
                 Err(error) => return Err(failed(request, error, "the head of the reply")),
             }
         };
-        connection.set_read_limit(self.limits.read).map_err(Failure::Broken)?;
+        let read_limit = self.limits.read;
+        connection.wait_for(1, read_limit).map_err(Failure::Broken)?;
         let fields = reply.headers();
         let closes = fields.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         let is_reusable = !closes && reply.version() == ureq::http::Version::HTTP_11;
@@ -170,7 +195,8 @@ impl Plain {
             if fields.contains_key(header::TRANSFER_ENCODING) {
                 return Err(request.nonsense(UNFRAMED).into());
             }
-            return Ok(reply.map(|()| Payload::Connection(Open { connection, is_reusable })));
+            let flow = Flow::Unknown;
+            return Ok(reply.map(|()| Payload::Connection(Open { connection, is_reusable, read_limit, flow })));
         }
         let text = self.read_text(connection, &reply, is_reusable);
         Ok(reply.map(|()| Payload::Body(Body::builder().data(text))))
@@ -265,10 +291,15 @@ impl Connection {
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(limits.head))?;
         socket.set_read_timeout(Some(limits.head))?;
-        Ok(Self { socket, read_limit: limits.head, input: Vec::new() })
+        Ok(Self { socket, read_limit: limits.head, low_water: 1, input: Vec::new() })
     }
 
-    fn set_read_limit(&mut self, limit: Duration) -> io::Result<()> {
+    /// From now on a read waits for so many bytes, and so long.
+    fn wait_for(&mut self, low_water: usize, limit: Duration) -> io::Result<()> {
+        if low_water != self.low_water {
+            low_water::set(&self.socket, low_water)?;
+            self.low_water = low_water;
+        }
         if limit != self.read_limit {
             self.socket.set_read_timeout(Some(limit))?;
             self.read_limit = limit;
@@ -285,20 +316,22 @@ impl Connection {
 
 impl Open {
     /// What came of the body with its head, moved behind what `buf` holds, at most `len_max` of it; and what there is on the
-    /// socket besides. Where nothing came yet, waits for some.
+    /// socket besides. Where nothing came yet, waits for some; for how much depends on how it came so far. `left` is how long the rest
+    /// of the body is.
     ///
     /// # Errors
     /// Those of the socket.
-    pub(super) fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> io::Result<usize> {
-        let Connection { socket, input, .. } = &mut self.connection;
-        let early = input.len().min(len_max);
+    pub(super) fn read(&mut self, buf: &mut Vec<u8>, len_max: usize, left: usize) -> io::Result<usize> {
+        let early = self.connection.input.len().min(len_max);
         if early == 0 {
-            return append::append(&Waiting(socket), buf, len_max).map_err(|error| match error {
+            return self.receive(buf, len_max, left).map_err(|error| match error.kind() {
                 // The limit on reads has passed; said as ureq says it.
-                Errno::AGAIN => io::Error::other(ureq::Error::Timeout(Timeout::PerRead)),
-                error => error.into(),
+                IoKind::WouldBlock => io::Error::other(ureq::Error::Timeout(Timeout::PerRead)),
+                _ => error,
             });
         }
+        self.flow = Flow::Fast;
+        let Connection { socket, input, .. } = &mut self.connection;
         buf.extend_from_slice(&input[..early]);
         input.drain(..early);
         if early == len_max {
@@ -309,6 +342,30 @@ impl Open {
             // What went wrong will be said to who comes to read more.
             Err(_) => Ok(early),
         }
+    }
+
+    fn receive(&mut self, buf: &mut Vec<u8>, len_max: usize, left: usize) -> io::Result<usize> {
+        if self.flow == Flow::Fast {
+            match append::append(&Ready(&self.connection.socket), buf, len_max) {
+                Err(Errno::AGAIN) => {}
+                done => return Ok(done?),
+            }
+            self.connection.wait_for(left.min(GATHERED_LEN), GATHERED_WITHIN)?;
+            let gathered = append::append(&Waiting(&self.connection.socket), buf, len_max);
+            if gathered.is_ok_and(|len| len == len_max) {
+                return Ok(len_max);
+            }
+            // The time was up, or it is the end.
+            self.flow = Flow::Slow;
+            self.connection.wait_for(1, self.read_limit)?;
+            match gathered {
+                Err(Errno::AGAIN) => {}
+                done => return Ok(done?),
+            }
+        } else if self.flow == Flow::Unknown {
+            self.flow = Flow::Fast;
+        }
+        Ok(append::append(&Waiting(&self.connection.socket), buf, len_max)?)
     }
 
     /// Gives the connection back, where another request may follow on it.
@@ -442,5 +499,68 @@ mod tests {
         check("3\r\nab", "ab", false);
         check("3\r\nabcd", "abc", true);
         check("x", "", true);
+    }
+
+    /// A body that a peer sends, and that peer.
+    fn open_body() -> (Open, TcpStream) {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let connection = Connection::new(socket, Limits::default()).unwrap();
+        let read_limit = Duration::from_secs(30);
+        let open = Open { connection, is_reusable: true, read_limit, flow: Flow::Unknown };
+        (open, listener.accept().unwrap().0)
+    }
+
+    #[test]
+    fn of_a_body_that_comes_slowly_each_piece_is_given_when_it_is_there() {
+        const LEFT: usize = 1 << 20;
+        let (mut open, mut peer) = open_body();
+        open.read_limit = Duration::from_millis(1);
+        // Nothing follows a piece before it was read, so a read that waited for more would fail.
+        for (len, flow) in [(10, Flow::Fast), (20, Flow::Fast), (0, Flow::Slow), (30, Flow::Slow), (0, Flow::Slow)] {
+            peer.write_all(&vec![7; len]).unwrap();
+            while rustix::io::ioctl_fionread(&open.connection.socket).unwrap() < len as u64 {}
+            let mut buf = Vec::new();
+            assert_eq!((open.read(&mut buf, 1000, LEFT).ok(), open.flow), ((len > 0).then_some(len), flow), "{len}");
+            assert_eq!((buf.len(), open.connection.low_water), (len, 1), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_comes_fast_is_read_to_its_end_and_the_connection_is_as_it_was() {
+        const LEN: usize = 3 * GATHERED_LEN + 12345;
+        let (mut open, mut peer) = open_body();
+        let sent: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        let body = sent.clone();
+        let sending = std::thread::spawn(move || {
+            peer.write_all(&body).unwrap();
+            peer
+        });
+        let mut buf = Vec::new();
+        while buf.len() < LEN {
+            let left = LEN - buf.len();
+            assert!((1..=100_000).contains(&open.read(&mut buf, left.min(100_000), left).unwrap()));
+        }
+        assert!(buf == sent);
+        let mut peer = sending.join().unwrap();
+        // The head of the next reply is short, and waited for by itself.
+        open.connection.wait_for(1, Duration::from_secs(30)).unwrap();
+        peer.write_all(b"x").unwrap();
+        assert_eq!(open.connection.fill().unwrap(), 1);
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_ends_while_more_is_waited_for() {
+        let (mut open, mut peer) = open_body();
+        let mut buf = Vec::new();
+        peer.write_all(b"first").unwrap();
+        assert_eq!(open.read(&mut buf, 1000, 1 << 20).unwrap(), 5);
+        peer.write_all(b"second").unwrap();
+        drop(peer);
+        // In one piece or two: what came before the break is given first.
+        while buf.len() < 11 {
+            assert!(open.read(&mut buf, 1000, 1 << 20).unwrap() > 0);
+        }
+        assert_eq!(open.read(&mut buf, 1000, 1 << 20).unwrap(), 0);
     }
 }

@@ -79,7 +79,7 @@ impl BodySpan {
 }
 
 impl Source {
-    fn read(&mut self, buf: &mut Vec<u8>, want: usize) -> std::io::Result<usize> {
+    fn read(&mut self, buf: &mut Vec<u8>, want: usize, left: usize) -> std::io::Result<usize> {
         match self {
             Self::Ureq(body) => {
                 let start = buf.len();
@@ -88,7 +88,7 @@ impl Source {
                 buf.truncate(start + outcome.as_ref().map_or(0, |read_len| *read_len));
                 outcome
             }
-            Self::Connection(open, _) => open.read(buf, want),
+            Self::Connection(open, _) => open.read(buf, want, left),
             Self::Ended => Ok(0),
         }
     }
@@ -103,7 +103,7 @@ impl Span for BodySpan {
         if want == 0 {
             return Ok(0);
         }
-        match self.body.read(buf, want) {
+        match self.body.read(buf, want, left) {
             Ok(0) => Err(Error::new(ErrorKind::UpstreamUnavailable, self.broken(&std::io::ErrorKind::UnexpectedEof.into()))),
             Ok(read_len) => {
                 self.at += read_len as u64;

@@ -1,0 +1,73 @@
+//! How much must have come on a socket before who waits for it is woken.
+//!
+//! In scope: setting that. Not in scope: how much it is (`plain`). With `serve/socket.rs` the only file that has `unsafe` in it.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpStream;
+
+/// Sets the low-water mark of a socket, in bytes (socket(7), `SO_RCVLOWAT`): a read that waits is woken when so many are there, or at
+/// the end, or when its time is up, and then takes what there is. What is there already it takes without waiting, where it asks for
+/// no more. The kernel makes the receive buffer twice as long, where it is shorter. Where the system cannot do this, nothing is set,
+/// and a read is woken by every piece.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn set(socket: &TcpStream, len: usize) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::fd::AsRawFd as _;
+        let value = libc::c_int::try_from(len).unwrap_or(libc::c_int::MAX);
+        let value_len = libc::socklen_t::try_from(size_of_val(&value)).unwrap_or(0);
+        // SAFETY: the descriptor is open while the socket is borrowed, and the pointer is to a value of that length, which is only
+        // read, and only during the call.
+        let outcome = unsafe {
+            let value = std::ptr::from_ref(&value).cast();
+            libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, value, value_len)
+        };
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (socket, len);
+    Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::io::Write;
+    use std::net::TcpListener;
+
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    use rustix::net::{RecvFlags, recv};
+
+    use super::*;
+
+    #[test]
+    fn a_socket_is_ready_when_so_many_bytes_are_there() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let is_ready =
+            || poll(&mut [PollFd::new(&socket, PollFlags::IN)], Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        let wait_there = |len: usize| while rustix::io::ioctl_fionread(&socket).unwrap() < len as u64 {};
+        set(&socket, 1000).unwrap();
+        peer.write_all(&[0; 999]).unwrap();
+        wait_there(999);
+        assert!(!is_ready());
+        peer.write_all(&[0; 1]).unwrap();
+        wait_there(1000);
+        assert!(is_ready());
+        // What is there is given to who asks for no more than that.
+        assert_eq!(recv(&socket, &mut [0; 700][..], RecvFlags::empty()).unwrap().1, 700);
+        assert!(!is_ready());
+        set(&socket, 1).unwrap();
+        assert!(is_ready());
+        recv(&socket, &mut [0; 700][..], RecvFlags::empty()).unwrap();
+        // The end makes it ready as well.
+        set(&socket, 1000).unwrap();
+        drop(peer);
+        while !is_ready() {}
+    }
+}
