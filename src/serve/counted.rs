@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::{Metrics, Op, UpstreamStatus};
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 use crate::present;
+use crate::serve::pool;
 use crate::store::{
     Counting, ListPage, ListQuery, Locality, NewResumable, PieceSink, Presigned, Resumable, Sink, Span, Standing, Store,
     Upload, UploadId,
@@ -30,7 +31,7 @@ impl Counted {
     fn count<T>(&self, op: Op, ok: UpstreamStatus, call: impl FnOnce(&dyn Store) -> Result<T, Error>) -> Result<T, Error> {
         present::note_try();
         let started = Instant::now();
-        let answer = call(&*self.store);
+        let answer = pool::waiting(|| call(&*self.store));
         let status = answer.as_ref().map_or_else(|error| error.kind().into(), |_| ok);
         self.metrics.count_upstream(op, status, started.elapsed());
         answer
@@ -51,7 +52,8 @@ impl Store for Counted {
     }
 
     fn presign(&self, key: &ObjectKey, lifetime: Duration) -> Result<Option<Presigned>, Error> {
-        self.store.presign(key, lifetime)
+        // It may wait for credentials.
+        pool::waiting(|| self.store.presign(key, lifetime))
     }
 
     fn ready(&self) -> Result<(), Error> {

@@ -1,8 +1,9 @@
 //! The pool: a fixed number of threads, sized by the cores, that do all the work on requests and streams.
 //!
-//! In scope: the order in which work is done, and that a panic of one piece of it costs nobody else anything. Not in scope: the
-//! work.
+//! In scope: the order in which work is done, how many threads do it at a time, and that a panic of one piece of it costs nobody
+//! else anything. Not in scope: the work.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -27,6 +28,11 @@ const BULK_EVERY: usize = 16;
 /// Light work goes before all other, but of this many pieces one is not light, so that a flood of it stops nobody's film either.
 const READ_EVERY: usize = 16;
 
+/// How many threads are woken for work, for each core. One alone would leave the core idle while the kernel has it wait for a lock or
+/// for memory; all of them would be woken for a few microseconds' work each, and take turns at the core: cached ranges then cost a
+/// quarter more (docs/benchmarks.md).
+const AWAKE_PER_CORE: usize = 2;
+
 type Work = Box<dyn FnOnce() + Send>;
 
 /// A pool of threads with a queue for each lane.
@@ -48,6 +54,9 @@ struct Queues {
     since_bulk: usize,
     /// Light work since the last that was not.
     since_read: usize,
+    /// The threads that neither sleep nor [wait](waiting), and up to how many more are woken.
+    awake: usize,
+    awake_max: usize,
     /// The threads that sleep. The last to go to sleep is the first to be woken: what it touches is still in the caches of its core.
     idle: Vec<Thread>,
     is_open: bool,
@@ -82,9 +91,14 @@ impl Queues {
         Some((work, true))
     }
 
-    /// A thread to be woken, where one sleeps and there is something for it.
+    /// A thread to be woken, where one sleeps, there is something for it, and not enough are awake. It counts as awake.
     fn sleeper(&mut self) -> Option<Thread> {
-        if self.light.is_empty() && !self.may_read() { None } else { self.idle.pop() }
+        if self.awake >= self.awake_max || self.light.is_empty() && !self.may_read() {
+            return None;
+        }
+        let thread = self.idle.pop()?;
+        self.awake += 1;
+        Some(thread)
     }
 }
 
@@ -92,6 +106,11 @@ impl Pool {
     /// A pool of so many threads, at least one. Of more than one, one is kept for work that does not wait for the store, so that
     /// a store that hangs does not stop the rest.
     pub(crate) fn new(threads: usize) -> Self {
+        Self::with_awake(threads, num_cpus::get() * AWAKE_PER_CORE)
+    }
+
+    /// The same, with so many that are woken at most while none of them waits.
+    fn with_awake(threads: usize, awake_max: usize) -> Self {
         let count = threads.max(1);
         let queues = Arc::new(Mutex::new(Queues {
             light: VecDeque::new(),
@@ -101,13 +120,18 @@ impl Pool {
             reads_max: (count - 1).max(1),
             since_bulk: 0,
             since_read: 0,
+            awake: count,
+            awake_max,
             idle: Vec::with_capacity(count),
             is_open: true,
         }));
         let threads = threadpool::Builder::new().num_threads(count).thread_name("vidgate-pool".into()).build();
         for _ in 0..count {
             let queues = Arc::clone(&queues);
-            threads.execute(move || run(&queues));
+            threads.execute(move || {
+                POOL.set(Some(Arc::clone(&queues)));
+                run(&queues);
+            });
         }
         Self { _threads: threads, queues }
     }
@@ -146,12 +170,48 @@ impl Drop for Pool {
     fn drop(&mut self) {
         let mut queues = lock(&self.queues);
         queues.is_open = false;
+        queues.awake += queues.idle.len();
         queues.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
 
 fn lock(queues: &Mutex<Queues>) -> MutexGuard<'_, Queues> {
     queues.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+thread_local! {
+    /// The queues of the pool that this thread is one of, unless it waits.
+    static POOL: RefCell<Option<Arc<Mutex<Queues>>>> = const { RefCell::new(None) };
+}
+
+/// Does what may wait for something else than a core: the store, a disk. Meanwhile another thread of the pool has this one's place.
+/// On a thread of no pool it is merely done.
+pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
+    let Some(queues) = POOL.take() else { return wait() };
+    let sleeper = {
+        let mut held = lock(&queues);
+        held.awake -= 1;
+        held.sleeper()
+    };
+    if let Some(thread) = sleeper {
+        thread.unpark();
+    }
+    let _waiter = Waiter { queues: Some(queues) };
+    wait()
+}
+
+/// A thread that waits, until it is dropped, by a panic too.
+struct Waiter {
+    queues: Option<Arc<Mutex<Queues>>>,
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        if let Some(queues) = self.queues.take() {
+            lock(&queues).awake += 1;
+            POOL.set(Some(queues));
+        }
+    }
 }
 
 /// Works until the pool is gone, and what was queued is done.
@@ -175,11 +235,15 @@ fn run(queues: &Mutex<Queues>) {
             let this = thread::current();
             let id = this.id();
             held.idle.push(this);
+            held.awake -= 1;
             drop(held);
             thread::park();
             held = lock(queues);
             // `park` may return without reason; then it is still among those that sleep.
-            held.idle.retain(|thread| thread.id() != id);
+            if let Some(at) = held.idle.iter().position(|thread| thread.id() == id) {
+                held.idle.remove(at);
+                held.awake += 1;
+            }
         } else {
             return;
         }
@@ -259,7 +323,7 @@ mod tests {
                 let meeting = Arc::clone(&meeting);
                 let lane = if number % 2 == 0 { Lane::Light } else { Lane::FirstByte };
                 pool.submit(lane, move || {
-                    meeting.wait();
+                    waiting(|| meeting.wait());
                 });
             }
             meeting.wait();
@@ -276,7 +340,7 @@ mod tests {
         for _ in 0..10 {
             let (held, done) = (Arc::clone(&held), done.clone());
             pool.submit(Lane::FirstByte, move || {
-                let _ = held.lock().unwrap().recv();
+                let _ = waiting(|| held.lock().unwrap().recv());
                 done.send("read").unwrap();
             });
         }
@@ -289,5 +353,67 @@ mod tests {
         assert_eq!(order.iter().take(100).collect::<Vec<_>>(), ["light"; 100]);
         drop(release);
         assert_eq!(order.iter().collect::<Vec<_>>(), ["read"; 10]);
+    }
+
+    /// Waits until all threads sleep; new ones do not at first.
+    fn wait_asleep(pool: &Pool, threads: usize) {
+        while lock(&pool.queues).idle.len() < threads {
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn no_more_threads_are_woken_than_there_is_a_core_for() {
+        let pool = Pool::with_awake(8, 2);
+        wait_asleep(&pool, 8);
+        let release = [hold(&pool), hold(&pool)];
+        let (done, results) = mpsc::channel();
+        for _ in 0..100 {
+            let done = done.clone();
+            pool.submit(Lane::Light, move || done.send(thread::current().id()).unwrap());
+        }
+        assert_eq!((pool.len(), lock(&pool.queues).idle.len()), (100, 6));
+        drop((release, done));
+        let mut threads: Vec<_> = results.iter().collect();
+        assert_eq!(threads.len(), 100);
+        threads.sort_by_key(|id| format!("{id:?}"));
+        threads.dedup();
+        assert!(threads.len() <= 2, "{threads:?}");
+        wait_asleep(&pool, 8);
+    }
+
+    #[test]
+    fn who_waits_has_another_in_his_place() {
+        let pool = Pool::with_awake(8, 1);
+        wait_asleep(&pool, 8);
+        // Each piece waits for the next, and the last for nobody: all must be under way at a time.
+        let (done, results) = mpsc::channel();
+        let mut before: Option<mpsc::Sender<()>> = None;
+        for number in 0..7 {
+            let (tell, told) = mpsc::channel();
+            let (tells_before, done) = (before.replace(tell), done.clone());
+            pool.submit(Lane::FirstByte, move || {
+                if number < 6 {
+                    let _ = waiting(|| told.recv());
+                }
+                done.send(number).unwrap();
+                drop(tells_before);
+            });
+        }
+        drop(done);
+        assert_eq!(results.iter().collect::<Vec<_>>(), [6, 5, 4, 3, 2, 1, 0]);
+        wait_asleep(&pool, 8);
+        assert_eq!(lock(&pool.queues).awake, 0);
+    }
+
+    #[test]
+    fn a_panic_of_who_waits_leaves_the_count_right() {
+        let pool = Pool::with_awake(2, 1);
+        pool.submit(Lane::FirstByte, || waiting(|| panic!("this panic is part of a test")));
+        let (done, results) = mpsc::channel();
+        pool.submit(Lane::FirstByte, move || done.send(()).unwrap());
+        assert_eq!(results.iter().count(), 1);
+        wait_asleep(&pool, 2);
+        assert_eq!(lock(&pool.queues).awake, 0);
     }
 }
