@@ -21,11 +21,11 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 turns=5 seconds=5 slow_seconds=30 readers="1 8 64" page=auto sections=() results=benches/out/side_by_side.tsv
-peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files rclone rclone-cached node"
+peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files minio rclone rclone-cached node"
 while [ $# -gt 0 ]; do
     case $1 in
         --page) page=yes ;;
-        --quick) page=${page/auto/no} seconds=2 readers=8 results=benches/out/quick.tsv peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files" ;;
+        --quick) page=${page/auto/no} seconds=2 readers=8 results=benches/out/quick.tsv peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files minio" ;;
         --turns) turns=$2; shift ;;
         --seconds) seconds=$2; shift ;;
         --peers) peers=$2; shift ;;
@@ -55,7 +55,7 @@ about() {
     printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); a plain proxy to presigned URLs, its connections to the bucket kept, buffers of 64 KiB, access log off; \`nginx-stock\` with the buffers it has by default, of 4 KiB; \`nginx-slice\` with a cache of slices of 1 MiB; \`nginx-files\` with sendfile"
     printf 'rclone\t%s\n' "$("$rclone" version | sed -n '1s/rclone //p'), \`serve http\`; \`rclone-cached\` with \`--vfs-cache-mode full\`"
     printf 'node\t%s\n' "$(node --version | tr -d v), express $(jq -r '.dependencies.express' $packages), @aws-sdk/client-s3 $(jq -r '.dependencies["@aws-sdk/client-s3"]' $packages), a process a core: \`benches/peers/node/server.mjs\`"
-    printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//')"
+    printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//'); \`minio\` is the bucket itself, read by presigned URLs"
     printf 'load\t%s when it began: what else ran on the machine\n' "$load_before"
     printf 'Linux\t%s\n' "$(uname -r | cut -d- -f1)"
 }
@@ -119,7 +119,7 @@ run_cold() {
     local load
     for load in $readers; do
         # shellcheck disable=SC2046 # a list of names
-        in_turns cold "$load" MB/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice rclone node) -- whole URL "$load" "$seconds"
+        in_turns cold "$load" MB/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice minio rclone node) -- whole URL "$load" "$seconds"
     done
 }
 
@@ -130,7 +130,7 @@ run_cached_ranges() {
 
 # shellcheck disable=SC2046 # a list of names
 run_cold_ranges() {
-    in_turns cold_ranges 16 ranges/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice rclone node) -- ranges URL 16 65536 "$seconds"
+    in_turns cold_ranges 16 ranges/s cold $(among vidgate vidgate-nocache nginx nginx-stock nginx-slice minio rclone node) -- ranges URL 16 65536 "$seconds"
 }
 
 # shellcheck disable=SC2046 # a list of names

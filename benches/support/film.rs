@@ -3,26 +3,35 @@
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 
-/// Films at one address: one, or as many as a number in braces says, `/media/cold-{64}.mp4` for `cold-0.mp4` to `cold-63.mp4`.
+/// Films at one address: one, or as many as a number in braces says, `/media/cold-{64}.mp4` for `cold-0.mp4` to `cold-63.mp4`, or those
+/// of a file of addresses, `@FILE`.
 pub struct Films {
     pub addr: SocketAddr,
-    before: String,
-    behind: String,
+    paths: Vec<String>,
     pub count: u64,
 }
 
 impl Films {
     pub fn at(url: &str) -> Self {
+        if let Some(file) = url.strip_prefix('@') {
+            let list = std::fs::read_to_string(file).expect("a file of addresses");
+            let films: Vec<(SocketAddr, String)> = list.lines().map(split).collect();
+            return Self::new(films.first().expect("an address").0, films.into_iter().map(|(_, path)| path).collect());
+        }
         let (addr, path) = split(url);
         let braces = path.find('{').zip(path.find('}'));
-        let Some((open, close)) = braces else { return Self { addr, before: path, behind: String::new(), count: 1 } };
-        let count = path[open + 1..close].parse().expect("a number of films");
-        Self { addr, before: path[..open].into(), behind: path[close + 1..].into(), count }
+        let Some((open, close)) = braces else { return Self::new(addr, vec![path]) };
+        let count: u64 = path[open + 1..close].parse().expect("a number of films");
+        Self::new(addr, (0..count).map(|number| format!("{}{number}{}", &path[..open], &path[close + 1..])).collect())
+    }
+
+    fn new(addr: SocketAddr, paths: Vec<String>) -> Self {
+        Self { addr, count: paths.len() as u64, paths }
     }
 
     /// The path of a film; behind the last comes the first again.
     pub fn path(&self, number: u64) -> String {
-        if self.count == 1 { self.before.clone() } else { format!("{}{}{}", self.before, number % self.count, self.behind) }
+        self.paths[(number % self.count) as usize].clone()
     }
 }
 
