@@ -23,6 +23,11 @@ impl SendBudget {
         Self { total, grown: AtomicUsize::new(0) }
     }
 
+    /// How many bytes there are for all clients, apart from those for the fast ones.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
     /// The share of a new client, where there are so many. Those who came earlier keep theirs.
     pub(crate) fn share(&self, clients: usize) -> usize {
         (self.total / clients.max(1)).clamp(SHARE_LEN.start, SHARE_LEN.end)

@@ -22,7 +22,9 @@ use crate::error::Error;
 use crate::object::ObjectId;
 use crate::serve::chunks::Ask;
 use crate::serve::flights::{Landing, Lead, Wait};
+use crate::serve::pool;
 use crate::serve::source::{Fill, OpenSpan, Shared, Source};
+use crate::serve::turns::HeldTurn;
 use crate::store::blocks::{BlockId, ObjectDigest};
 
 /// How long a viewer waits for a block to be whole before it is sent what came of it.
@@ -57,6 +59,7 @@ impl Cached {
         id: &ObjectId,
         ask: &Ask,
         landing: Option<&Landing>,
+        turn: &mut HeldTurn,
     ) -> Result<Got, Error> {
         let block_id = BlockId::at(self.object, ask.at);
         let is_left_here = self.lease == Some(block_id);
@@ -89,12 +92,12 @@ impl Cached {
             return Ok(self.hit(source, &block, block_id, ask));
         }
         // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves.
-        let Some(_turn) = source.turn(landing) else {
+        if !turn.take(source, landing) {
             if let Some(fill) = fill {
                 self.leave(source, shared, block_id, fill);
             }
             return Ok(Got::Join(Wait::Turn));
-        };
+        }
         if is_left_here {
             self.lease = None;
         }
@@ -118,10 +121,12 @@ impl Cached {
     /// The stream has all that it asked for. A block that it began is read to its end, so that the next viewer finds it whole and
     /// the connection to the store can be used again. Should that fail, nobody misses it. It takes a turn as every read does: a
     /// store that hangs must not have all threads for the ends of answers.
-    pub(crate) fn finish(&mut self, source: &Source, shared: &Shared) {
+    pub(crate) fn finish(&mut self, source: &Source, shared: &Shared, turn: &mut HeldTurn) {
         let Some(block_id) = self.lease.take() else { return };
         let Some(fill) = shared.take_fill(block_id).filter(|fill| !fill.block.is_empty()) else { return };
-        let Some(_turn) = source.turn(None) else { return source.buffers.give_back(fill.block) };
+        if !turn.take(source, None) {
+            return source.buffers.give_back(fill.block);
+        }
         let Some(lead) = shared.flights.lead(&block_id) else { return };
         let range = block_id.range(self.object_size);
         let ask = Ask { at: range.start, end: range.end, span_end: range.end, len_max: usize::MAX, is_first: false };
@@ -156,7 +161,7 @@ impl Cached {
     fn look_on_disk(&self, source: &Source, shared: &Shared, block_id: BlockId) -> Option<Bytes> {
         let range = block_id.range(self.object_size);
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
-        match shared.blocks.fetch(block_id, len, source.buffers.take()) {
+        match pool::waiting(|| shared.blocks.fetch(block_id, len, source.buffers.take())) {
             Ok(buffer) => {
                 let block = source.buffers.share_block(buffer);
                 shared.blocks.keep(block_id, &block);
@@ -226,12 +231,13 @@ impl Cached {
             return (source.buffers.share_slice(part), false);
         }
         let block = source.buffers.share_block(fill.block);
-        shared.blocks.keep(block_id, &block);
-        shared.blocks.store(block_id, &block);
         let is_end = fill.span.end == range.end;
+        // Left before the block can be found: whoever finds it asks for the next one, and would open a read of his own.
         if !is_end && !shared.blocks.has(block_id.next()) {
             self.leave(source, shared, block_id.next(), Fill { span: fill.span, block: Vec::new() });
         }
+        shared.blocks.keep(block_id, &block);
+        shared.blocks.store(block_id, &block);
         lead.land(&Landing::Block(block_id, block.clone()));
         (self.cut(&block, block_id, ask), is_end)
     }

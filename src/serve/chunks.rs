@@ -5,8 +5,8 @@
 //!
 //! Three lengths are at work. A *slice* is what the iterator yields and what is in memory at a time. A *chunk* is the unit that
 //! the client may choose by `?chunkSize=`: reads of the store begin and end at its multiples, or where blocks of the cache do. A
-//! *span* is one read of the store: the rest of the first chunk, then as much as the viewer took since it last paused, so that a
-//! film costs few requests and the tail of one that nobody watches is never pulled.
+//! *span* is one read of the store: the rest of the first chunk, then by how much the viewer took since it last paused, so that a film
+//! costs few requests and the tail of one that nobody watches is never pulled.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::ops::Range;
@@ -24,13 +24,19 @@ use crate::serve::direct::Direct;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::outage::{Outage, is_passing};
 use crate::serve::source::{OpenSpan, Source};
+use crate::serve::turns::HeldTurn;
 use crate::store::blocks::ObjectDigest;
 
 /// The first slice, and the first after each pause, in bytes; the next ones double. What the socket then has no room for was read
 /// for nothing.
 const SLICE_LEN_MIN: usize = 64 * 1024;
-/// The longest span, in bytes. It bounds what is read for a viewer who leaves.
-const SPAN_LEN_MAX: u64 = 16 * 1024 * 1024;
+/// The longest span, in bytes. Who leaves ends it, so that no more of it is sent for nothing than sockets hold; it is one connection
+/// that cannot be used again.
+const SPAN_LEN_MAX: u64 = 64 * 1024 * 1024;
+/// How many times as much as the viewer took the next span has: for one who never paused, and for one who did. A request costs MinIO
+/// as much as a megabyte of body, so a fast viewer's film is read in few of them: 1, 7 and 56 MiB.
+const SPAN_GROWTH: u64 = 7;
+const SPAN_GROWTH_RESUMED: u64 = 1;
 /// The span after a pause, in bytes: a viewer that was slower than its socket takes about as much as that has room for.
 const SPAN_LEN_RESUMED: Range<u64> = 128 * 1024..512 * 1024;
 /// How often the first bytes are asked for before the answer is an error: once more, for a connection that broke.
@@ -45,14 +51,17 @@ pub(crate) struct Chunks {
     reader: Reader,
     /// What this stream waited for.
     landing: Option<Landing>,
+    /// Its right to read, for as long as it sends.
+    turn: HeldTurn,
     outage: Outage,
     /// How long the next slice is at most: by what the socket took so far, and as the pace allows.
     slice_len: usize,
     slice_len_paced: usize,
     /// How long the next span is at most.
     span_len: u64,
-    /// Where the first span since the last pause began.
+    /// Where the first span since the last pause began, and how much longer each gets.
     resumed_at: u64,
+    span_growth: u64,
     is_first: bool,
 }
 
@@ -111,11 +120,13 @@ impl Chunks {
             id: part.id,
             chunk_len,
             landing: None,
+            turn: HeldTurn::default(),
             outage: Outage::default(),
             slice_len: SLICE_LEN_MIN,
             slice_len_paced: usize::MAX,
             span_len: chunk_len,
             resumed_at: part.range.start,
+            span_growth: SPAN_GROWTH,
             left: part.range,
             is_first: true,
         }
@@ -134,9 +145,9 @@ impl Chunks {
         }
     }
 
-    /// Whether the open read may be kept while the stream waits.
-    pub(crate) fn may_hold(&self) -> bool {
-        self.source.may_hold()
+    /// Whether the open read may be kept while the stream waits; see [`Source::may_hold`].
+    pub(crate) fn may_hold(&self, is_brief: bool) -> bool {
+        self.source.may_hold(is_brief)
     }
 
     /// Whether the next slice must be asked of the store, or of the disk: a viewer who has no room for it should wait first.
@@ -145,6 +156,11 @@ impl Chunks {
             (Reader::Cached(cached), Some(shared)) => cached.must_ask(shared, self.left.start),
             _ => !self.holds_span(),
         }
+    }
+
+    /// Gives the right to read back, where it has one: it sends no more for now.
+    pub(crate) fn give_turn_back(&mut self) {
+        self.turn.give_back();
     }
 
     /// How many bytes are left to be yielded.
@@ -173,6 +189,7 @@ impl Chunks {
         self.left.start -= unsent as u64;
         self.span_len = (self.left.start - self.resumed_at).clamp(SPAN_LEN_RESUMED.start, SPAN_LEN_RESUMED.end);
         self.resumed_at = self.left.start;
+        self.span_growth = SPAN_GROWTH_RESUMED;
         self.slice_len = SLICE_LEN_MIN;
         self.close()
     }
@@ -221,10 +238,12 @@ impl Chunks {
             (Reader::Direct(direct), _) => {
                 let chunk_left = usize::try_from(self.chunk_len - at % self.chunk_len).unwrap_or(usize::MAX);
                 let ask = Ask { len_max: len_max.min(chunk_left).min(self.slice_len), ..ask };
-                direct.read(&self.source, &self.id, &ask, landing.as_ref())
+                direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn)
             }
             // Blocks are in memory whole, so a slice ends where its block does.
-            (Reader::Cached(cached), Some(shared)) => cached.read(&self.source, shared, &self.id, &ask, landing.as_ref()),
+            (Reader::Cached(cached), Some(shared)) => {
+                cached.read(&self.source, shared, &self.id, &ask, landing.as_ref(), &mut self.turn)
+            }
             (Reader::Cached(_), None) => Err(ErrorKind::Internal.into()),
         };
         if let Ok(Got::Slice(slice, is_end)) = &got {
@@ -232,8 +251,8 @@ impl Chunks {
             self.is_first = false;
             self.slice_len = (self.slice_len * 2).min(BUFFER_LEN);
             if *is_end {
-                // As much again as it took since its last pause: so twice as much each time, however short the first one was.
-                let taken = self.left.start - self.resumed_at;
+                // At least as much again as it took since its last pause: so twice as much each time, however short the first one was.
+                let taken = (self.left.start - self.resumed_at).saturating_mul(self.span_growth);
                 self.span_len = self.span_len.max(taken).min(SPAN_LEN_MAX.max(self.chunk_len));
             }
         }
@@ -271,7 +290,7 @@ impl Iterator for Chunks {
     fn next(&mut self) -> Option<Next> {
         if self.left.is_empty() {
             if let (Reader::Cached(cached), Some(shared)) = (&mut self.reader, &self.source.shared) {
-                cached.finish(&self.source, shared);
+                cached.finish(&self.source, shared, &mut self.turn);
             }
             return None;
         }

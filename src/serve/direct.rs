@@ -8,6 +8,7 @@ use crate::serve::cached::Got;
 use crate::serve::chunks::Ask;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::source::{OpenSpan, Source};
+use crate::serve::turns::HeldTurn;
 
 /// The open read of a stream.
 #[derive(Default)]
@@ -17,11 +18,20 @@ pub(crate) struct Direct {
 
 impl Direct {
     /// The next slice, and whether it ends its span. `landing` is what this stream waited for.
-    pub(crate) fn read(&mut self, source: &Source, id: &ObjectId, ask: &Ask, landing: Option<&Landing>) -> Result<Got, Error> {
+    pub(crate) fn read(
+        &mut self,
+        source: &Source,
+        id: &ObjectId,
+        ask: &Ask,
+        landing: Option<&Landing>,
+        turn: &mut HeldTurn,
+    ) -> Result<Got, Error> {
         if let Some(Landing::Failed(kind)) = landing {
             return Err(Landing::failure(*kind));
         }
-        let Some(_turn) = source.turn(landing) else { return Ok(Got::Join(Wait::Turn)) };
+        if !turn.take(source, landing) {
+            return Ok(Got::Join(Wait::Turn));
+        }
         // Taken out: a read that failed is not read from again.
         let mut span = match self.span.take() {
             Some(span) => span,

@@ -74,6 +74,11 @@ impl Paced {
         next
     }
 
+    /// See [`Chunks::give_turn_back`].
+    pub(crate) fn give_turn_back(&mut self) {
+        self.chunks.give_turn_back();
+    }
+
     /// See [`Chunks::land`].
     pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
         self.chunks.land(landing)

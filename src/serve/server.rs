@@ -145,7 +145,7 @@ fn source(
     lot: &Arc<Lot>,
 ) -> Result<Source, Error> {
     let store: Arc<dyn Store> = Arc::new(Counted::new(store, Arc::clone(metrics)));
-    let source = Source::near(Arc::clone(&store), config.resume, Arc::clone(metrics));
+    let source = Source::near(Arc::clone(&store), config.resume, Arc::clone(metrics), lot.budget().total());
     if store.locality() == Locality::Near {
         return Ok(source);
     }

@@ -4,7 +4,7 @@
 //! one stream asks for (`chunks`).
 
 use std::collections::HashMap;
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,13 +15,18 @@ use crate::serve::buffers::Buffers;
 use crate::serve::flights::{Flights, Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::outage::Resume;
+use crate::serve::pool;
 use crate::serve::turns::{Turn, Turns};
 use crate::store::blocks::{BlockId, Blocks};
 use crate::store::{Metadata, Span, Store};
 
-/// How many reads may be open, and how many slices in memory, before streams that wait give theirs up. Each costs a connection to
-/// the store, or a descriptor, and a buffer or two.
+/// How many reads may be open, and how many slices in memory, before streams that wait for long give theirs up. Each costs a
+/// connection to the store, or a descriptor, and a buffer or two, in the kernel too.
 const SPANS_KEPT_MAX: usize = 32;
+/// The same before streams that wait briefly give theirs up: what they read then would be read again at once. By how much memory the
+/// kernel has for clients, and by that for each.
+const SPANS_BUSY_MAX: RangeInclusive<usize> = SPANS_KEPT_MAX..=128;
+const SPAN_MEMORY: usize = 512 * 1024;
 
 /// The store, and what is kept of it.
 pub(crate) struct Source {
@@ -34,8 +39,9 @@ pub(crate) struct Source {
     pub(crate) metrics: Arc<Metrics>,
     /// How many may read at a time; `None` for as many as there are threads.
     turns: Option<Arc<Turns>>,
-    /// How many reads are open, of all streams.
+    /// How many reads are open, of all streams, and how many may be before those that wait briefly give theirs up.
     spans_open: Arc<AtomicUsize>,
+    spans_busy_max: usize,
     /// The cache; `None` where nothing is kept.
     pub(crate) shared: Option<Shared>,
     /// What is known of objects, and who asks for more; `None` where the store is asked each time.
@@ -60,10 +66,11 @@ pub(crate) struct Shared {
 }
 
 impl Source {
-    /// A store that is as near as a cache: nothing of it is kept.
-    pub(crate) fn near(store: Arc<dyn Store>, resume: Resume, metrics: Arc<Metrics>) -> Self {
+    /// A store that is as near as a cache: nothing of it is kept. `memory` is how many bytes the kernel may hold for all clients.
+    pub(crate) fn near(store: Arc<dyn Store>, resume: Resume, metrics: Arc<Metrics>, memory: usize) -> Self {
         let (identity, buffers, spans_open) = (store.identity(), Arc::default(), Arc::default());
-        Self { store, identity, buffers, resume, metrics, turns: None, spans_open, shared: None, known: None }
+        let spans_busy_max = (memory / SPAN_MEMORY).clamp(*SPANS_BUSY_MAX.start(), *SPANS_BUSY_MAX.end());
+        Self { store, identity, buffers, resume, metrics, turns: None, spans_open, spans_busy_max, shared: None, known: None }
     }
 
     /// A store behind a network: what was read of it is kept in `blocks`, if there are any, and what was asked in `metadata`; and
@@ -91,7 +98,7 @@ impl Source {
         let Some(_turn) = self.turn(landing) else { return Ok(Looked::Join(Wait::Turn)) };
         let Some(lead) = flights.lead(key) else { return Ok(Looked::Join(Wait::Meta(key.clone()))) };
         // It may have landed between the two looks.
-        let found = metadata.known(key).unwrap_or_else(|| metadata.look_up(key));
+        let found = metadata.known(key).unwrap_or_else(|| pool::waiting(|| metadata.look_up(key)));
         lead.land(&match &found {
             Ok(meta) => Landing::Meta(Arc::new(meta.clone())),
             Err(error) => Landing::Failed(error.kind()),
@@ -144,12 +151,13 @@ impl Source {
         Ok(OpenSpan { span, end, spans_open: Arc::clone(&self.spans_open), metrics: Arc::clone(&self.metrics) })
     }
 
-    /// Whether an open read, and what came of it, may be kept while its stream waits: not where too many are kept already. The last
-    /// slice of a read outlives it, and a block its place in the cache, so all three are counted.
-    pub(crate) fn may_hold(&self) -> bool {
+    /// Whether an open read, and what came of it, may be kept while its stream waits, briefly or not: not where too many are kept
+    /// already. The last slice of a read outlives it, and a block its place in the cache, so all three are counted.
+    pub(crate) fn may_hold(&self, is_brief: bool) -> bool {
+        let kept_max = if is_brief { self.spans_busy_max } else { SPANS_KEPT_MAX };
         let in_cache = self.shared.as_ref().map_or(0, |shared| shared.blocks.ram_count());
         let evicted = self.buffers.blocks().saturating_sub(in_cache);
-        self.spans_open.load(Ordering::Relaxed).max(self.buffers.slices()).max(evicted) <= SPANS_KEPT_MAX
+        self.spans_open.load(Ordering::Relaxed).max(self.buffers.slices()).max(evicted) <= kept_max
     }
 }
 
@@ -199,7 +207,7 @@ impl OpenSpan {
     /// See [`Span::read`]; what a store must not do is an error. `at` is the offset, for the log.
     pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, len_max: usize, at: u64) -> Result<usize, Error> {
         let before = buffer.len();
-        let len = self.span.read(buffer, len_max)?;
+        let len = pool::waiting(|| self.span.read(buffer, len_max))?;
         if len == 0 || len > len_max || len != buffer.len() - before {
             let detail = format!("the store yielded {len} bytes at {at}, where 1 to {len_max} were due");
             return Err(Error::new(ErrorKind::UpstreamUnavailable, detail));
@@ -242,16 +250,21 @@ mod tests {
         let source = Arc::clone(&parts.door.work.handler.source);
         let id = source.store.head(&ObjectKey::new("film.mp4").unwrap()).unwrap().id;
         let part = ObjectPart { id, object_size: 4096, range: 0..4096, chunk_len: 4096 };
-        let mut viewers: Vec<Chunks> = (0..=SPANS_KEPT_MAX).map(|_| Chunks::new(Arc::clone(&source), part.clone())).collect();
+        let busy_max = source.spans_busy_max;
+        let mut viewers: Vec<Chunks> = (0..=busy_max).map(|_| Chunks::new(Arc::clone(&source), part.clone())).collect();
         let first = |chunks: &mut Chunks| match chunks.first().unwrap() {
             First::Slice(slice) => slice,
             First::Join(_) => panic!("nobody else reads"),
         };
-        let slices: Vec<Bytes> = viewers.iter_mut().map(first).collect();
+        let mut slices: Vec<Bytes> = viewers.iter_mut().map(first).collect();
         assert!(viewers.iter().all(|chunks| !chunks.holds_span()), "one slice is all of it");
-        assert!(!source.may_hold(), "{} slices are in memory", slices.len());
-        drop(slices);
-        assert!(source.may_hold());
+        // How many are in memory, and whether one who waits may hold his: for long, and briefly.
+        for (count, want) in
+            [(busy_max + 1, [false, false]), (SPANS_KEPT_MAX + 1, [false, true]), (SPANS_KEPT_MAX, [true, true])]
+        {
+            slices.truncate(count);
+            assert_eq!([source.may_hold(false), source.may_hold(true)], want, "{count} of {busy_max}");
+        }
     }
 
     /// A far store of one object of zeros, which are all there at once.
@@ -296,15 +309,15 @@ mod tests {
         };
         // Of one block that is in the cache, any number may be held.
         let same: Vec<Bytes> = (0..100).map(|_| watch(0)).collect();
-        assert!(source.may_hold());
+        assert!(source.may_hold(false));
         let others: Vec<Bytes> = (1..50).map(watch).collect();
         assert!(
-            !source.may_hold(),
+            !source.may_hold(false),
             "{} blocks are in memory, {} in the cache",
             source.buffers.blocks(),
             config.cache_ram / (1 << 17)
         );
         drop((same, others));
-        assert!(source.may_hold());
+        assert!(source.may_hold(false));
     }
 }

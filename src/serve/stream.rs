@@ -41,6 +41,8 @@ pub(crate) struct Stream {
     pub(crate) last_progress: Instant,
     /// How much it may send in its next turn.
     quantum_len: usize,
+    /// Whether the socket had room again soon when it last had none.
+    pub(crate) drains_soon: bool,
 }
 
 /// How a turn ended.
@@ -76,11 +78,29 @@ impl Stream {
         now: Instant,
         quantum_len: usize,
     ) -> Self {
-        Self { connection, visit, head: head.into(), slice, rest, _permit: permit, last_progress: now, quantum_len }
+        Self {
+            connection,
+            visit,
+            head: head.into(),
+            slice,
+            rest,
+            _permit: permit,
+            last_progress: now,
+            quantum_len,
+            drains_soon: false,
+        }
     }
 
     /// Sends what the socket has room for, at most about a quantum of it. Reading from the store may block; sending does not.
     pub(crate) fn advance(&mut self) -> Turn {
+        let turn = self.send_slices();
+        if let Some(rest) = &mut self.rest {
+            rest.give_turn_back();
+        }
+        turn
+    }
+
+    fn send_slices(&mut self) -> Turn {
         let quantum_len = std::mem::replace(&mut self.quantum_len, QUANTUM_LEN);
         let mut sent = 0;
         loop {
@@ -126,10 +146,16 @@ impl Stream {
                     return Turn::Gone;
                 }
             }
-            if sent >= quantum_len {
+            if sent >= quantum_len && !self.is_all_sent() {
                 return Turn::Again;
             }
         }
+    }
+
+    /// Whether nothing is left to be sent. Its end then needs no turn of its own, for which another thread would be woken.
+    fn is_all_sent(&self) -> bool {
+        let is_at_end = self.rest.as_ref().is_none_or(|rest| rest.chunks().len_left() == 0);
+        self.head.is_empty() && self.slice.is_empty() && is_at_end
     }
 
     /// It ends for this reason, whoever drops it.
@@ -168,9 +194,14 @@ impl Stream {
         self.head.len() + body_len + self.connection.collected_len()
     }
 
-    /// Whether it may hold its read of the store, and what came of it, while it waits.
-    pub(crate) fn may_hold(&self) -> bool {
-        self.rest.as_ref().is_none_or(|rest| rest.chunks().may_hold())
+    /// Whether it may hold its read of the store, and what came of it, while it waits, as it does behind this turn.
+    pub(crate) fn may_hold(&self, turn: &Turn) -> bool {
+        let is_brief = match turn {
+            Turn::Again | Turn::Join(_) => true,
+            Turn::Full => self.drains_soon,
+            _ => false,
+        };
+        self.rest.as_ref().is_none_or(|rest| rest.chunks().may_hold(is_brief))
     }
 
     /// Gives up what costs something while it waits: the open read, which the caller drops, and the unsent part of the slice,

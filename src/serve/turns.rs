@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lot::Lot;
+use crate::serve::source::Source;
 
 /// The part of the pool's threads that stays free of reads, as a divisor.
 const FREE_SHARE: usize = 4;
@@ -91,6 +92,25 @@ impl Turns {
                 turn.turns = None;
             }
         }
+    }
+}
+
+/// The turn that a stream keeps while it sends. Given back after each read it would wait for the next one as often as it has a block
+/// to read, behind all others.
+#[derive(Default)]
+pub(crate) struct HeldTurn(Option<Arc<Turn>>);
+
+impl HeldTurn {
+    /// Takes a turn, where none is held: the one that was waited for, or one that is free. Says whether one is held now.
+    pub(crate) fn take(&mut self, source: &Source, landing: Option<&Landing>) -> bool {
+        if self.0.is_none() {
+            self.0 = source.turn(landing);
+        }
+        self.0.is_some()
+    }
+
+    pub(crate) fn give_back(&mut self) {
+        self.0 = None;
     }
 }
 

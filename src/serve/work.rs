@@ -30,6 +30,9 @@ const JOINED_LEN_MAX: usize = 16 * 1024;
 /// A client that makes room so soon takes more than its socket holds.
 const FAST_DRAIN: Duration = Duration::from_millis(5);
 
+/// A client that makes room so soon will do so again: it is as fast as the others who are, and there may be many of those.
+const SOON_DRAIN: Duration = Duration::from_millis(100);
+
 /// So many requests that wait for their first byte are a crowd: a few milliseconds' work.
 const CROWD: usize = 64;
 
@@ -114,7 +117,9 @@ impl Work {
 
     /// Queues the next turn of a stream whose socket has room again.
     pub(crate) fn submit_resumed(self: &Arc<Self>, mut stream: Box<Stream>) {
-        if stream.last_progress.elapsed() < FAST_DRAIN {
+        let waited = stream.last_progress.elapsed();
+        stream.drains_soon = waited < SOON_DRAIN;
+        if waited < FAST_DRAIN {
             stream.connection.grow();
         }
         self.submit_stream(stream);
@@ -276,7 +281,7 @@ impl Work {
         let scope = stream.visit.enter();
         let turn = stream.advance();
         stream.visit.leave(scope);
-        if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_) | Turn::Join(_)) && !stream.may_hold() {
+        if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_) | Turn::Join(_)) && !stream.may_hold(&turn) {
             drop(stream.pause());
         }
         match turn {
