@@ -124,6 +124,8 @@ impl Cached {
     pub(crate) fn finish(&mut self, source: &Source, shared: &Shared, turn: &mut HeldTurn) {
         let Some(block_id) = self.lease.take() else { return };
         let Some(fill) = shared.take_fill(block_id).filter(|fill| !fill.block.is_empty()) else { return };
+        // Nobody waits for this block, and others may for the turn.
+        turn.give_back();
         if !turn.take(source, None) {
             return source.buffers.give_back(fill.block);
         }

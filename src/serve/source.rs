@@ -118,7 +118,7 @@ impl Source {
     /// What was known of the object is no longer so.
     pub(crate) fn forget(&self, key: &ObjectKey) {
         if let Some((metadata, _)) = &self.known {
-            metadata.forget(key);
+            pool::waiting(|| metadata.forget(key));
         }
     }
 

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::lot::Lot;
@@ -95,16 +96,22 @@ impl Turns {
     }
 }
 
+/// How long a stream keeps its turn without asking for another: a store that is slow must not serve a few streams only.
+const HELD_MAX: Duration = Duration::from_millis(100);
+
 /// The turn that a stream keeps while it sends. Given back after each read it would wait for the next one as often as it has a block
 /// to read, behind all others.
 #[derive(Default)]
-pub(crate) struct HeldTurn(Option<Arc<Turn>>);
+pub(crate) struct HeldTurn(Option<(Arc<Turn>, Instant)>);
 
 impl HeldTurn {
-    /// Takes a turn, where none is held: the one that was waited for, or one that is free. Says whether one is held now.
+    /// Takes a turn, where none is held or one was for long: the one that was waited for, or one that is free. Says whether one is held
+    /// now.
     pub(crate) fn take(&mut self, source: &Source, landing: Option<&Landing>) -> bool {
+        let now = Instant::now();
+        self.0.take_if(|(_, since)| now.duration_since(*since) > HELD_MAX);
         if self.0.is_none() {
-            self.0 = source.turn(landing);
+            self.0 = source.turn(landing).map(|turn| (turn, now));
         }
         self.0.is_some()
     }

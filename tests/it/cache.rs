@@ -283,6 +283,52 @@ fn reads_max() -> usize {
     threads - threads / 4
 }
 
+/// A far store that gives 30 KB a second of each read.
+struct Trickling;
+
+impl Store for Trickling {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+        let id = ObjectId { key: key.clone(), etag: ETag::from_store("v")? };
+        Ok(ObjectMeta { id, size: 1 << 30, last_modified: SystemTime::UNIX_EPOCH, content_type: None, cache_control: None })
+    }
+
+    fn open(&self, _: &ObjectId, _: Range<u64>) -> Result<Box<dyn Span>, Error> {
+        Ok(Box::new(Self))
+    }
+
+    fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
+        Ok(ListPage::default())
+    }
+}
+
+impl Span for Trickling {
+    fn read(&mut self, buf: &mut Vec<u8>, len_max: usize) -> Result<usize, Error> {
+        thread::sleep(Duration::from_millis(20));
+        let len = len_max.min(600);
+        buf.resize(buf.len() + len, 0);
+        Ok(len)
+    }
+}
+
+#[test]
+fn a_store_that_trickles_serves_more_viewers_than_may_read_at_a_time() {
+    const TAKEN: usize = 70_000;
+    for cache_ram in [0, 64 * MIB] {
+        let server = start(Arc::new(Trickling), |config| config.cache_ram = cache_ram);
+        let mut clients: Vec<Client> = (0..2 * reads_max()).map(|_| Client::new(server.addr())).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.ask("GET", &format!("/media/film-{number}.mp4"), &[]);
+        }
+        for client in &mut clients {
+            assert_eq!(client.head().status, 200);
+            client.take(TAKEN);
+        }
+        // A stream that kept its turn to read until it sent its megabyte would have had that before the last of them began.
+        let read_len = metric(server.addr(), "vidgate_upstream_bytes_total");
+        assert!(read_len <= (3 * TAKEN * clients.len()) as u64, "{read_len} bytes of the store");
+    }
+}
+
 #[test]
 fn a_store_that_hangs_stops_no_viewer_of_what_is_kept() {
     let bytes = pattern(56, 3_000_000);

@@ -12,7 +12,8 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::io::Errno;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, recv};
 use ureq::http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use ureq::{Body, Timeout};
@@ -35,8 +36,12 @@ const HEAD_PIECE_LEN: usize = 2 * 1024;
 /// 64 KiB at most, spends a tenth of its time on that.
 const GATHERED_LEN: usize = 256 * 1024;
 
+/// How much of a body must have come before that, in bytes: the first bytes are wanted as soon as they are there, and they may lie
+/// behind the start of a block.
+const GATHERED_BEHIND: usize = 128 * 1024;
+
 /// How long so much is waited for. A store that takes longer is read piece by piece.
-const GATHERED_WITHIN: Duration = Duration::from_millis(250);
+const GATHERED_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
 /// The connections to a store.
 pub(super) struct Plain {
@@ -75,20 +80,10 @@ pub(super) struct Open {
     connection: Connection,
     /// Whether another request may follow on it.
     is_reusable: bool,
-    /// The limit on a read of it.
-    read_limit: Duration,
-    flow: Flow,
-}
-
-/// What is known of how a body comes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
-    /// Nothing: it was not read yet, and the first bytes are wanted at once.
-    Unknown,
-    /// So that it can be waited for until there is much of it.
-    Fast,
-    /// More slowly than that.
-    Slow,
+    /// How much of it was read.
+    came: usize,
+    /// Whether it came more slowly than it could be gathered.
+    is_slow: bool,
 }
 
 impl From<Body> for Payload {
@@ -178,15 +173,14 @@ impl Plain {
             }
             // Where the first piece is all of it, as it is nearly always, the limit is as it was.
             let limit = if connection.input.is_empty() { self.limits.head } else { left };
-            connection.wait_for(1, limit).map_err(Failure::Broken)?;
+            connection.set_read_limit(limit).map_err(Failure::Broken)?;
             match connection.fill() {
                 Ok(0) => return Err(Failure::Broken(IoKind::UnexpectedEof.into())),
                 Ok(_) => {}
                 Err(error) => return Err(failed(request, error, "the head of the reply")),
             }
         };
-        let read_limit = self.limits.read;
-        connection.wait_for(1, read_limit).map_err(Failure::Broken)?;
+        connection.set_read_limit(self.limits.read).map_err(Failure::Broken)?;
         let fields = reply.headers();
         let closes = fields.get(header::CONNECTION).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"close"));
         let is_reusable = !closes && reply.version() == ureq::http::Version::HTTP_11;
@@ -195,8 +189,8 @@ impl Plain {
             if fields.contains_key(header::TRANSFER_ENCODING) {
                 return Err(request.nonsense(UNFRAMED).into());
             }
-            let flow = Flow::Unknown;
-            return Ok(reply.map(|()| Payload::Connection(Open { connection, is_reusable, read_limit, flow })));
+            let open = Open { connection, is_reusable, came: 0, is_slow: false };
+            return Ok(reply.map(|()| Payload::Connection(open)));
         }
         let text = self.read_text(connection, &reply, is_reusable);
         Ok(reply.map(|()| Payload::Body(Body::builder().data(text))))
@@ -294,12 +288,7 @@ impl Connection {
         Ok(Self { socket, read_limit: limits.head, low_water: 1, input: Vec::new() })
     }
 
-    /// From now on a read waits for so many bytes, and so long.
-    fn wait_for(&mut self, low_water: usize, limit: Duration) -> io::Result<()> {
-        if low_water != self.low_water {
-            low_water::set(&self.socket, low_water)?;
-            self.low_water = low_water;
-        }
+    fn set_read_limit(&mut self, limit: Duration) -> io::Result<()> {
         if limit != self.read_limit {
             self.socket.set_read_timeout(Some(limit))?;
             self.read_limit = limit;
@@ -307,8 +296,26 @@ impl Connection {
         Ok(())
     }
 
+    /// Waits until so many bytes are there, or the end is, and says whether that is so. Not for long.
+    fn gather(&mut self, len: usize) -> io::Result<bool> {
+        self.set_low_water(len)?;
+        let mut asked = [PollFd::new(&self.socket, PollFlags::IN)];
+        let ready = retry_on_intr(|| poll(&mut asked, Some(&GATHERED_WITHIN)))?;
+        Ok(ready > 0)
+    }
+
+    /// No read waits while this is more than 1: see [`low_water::set`].
+    fn set_low_water(&mut self, len: usize) -> io::Result<()> {
+        if len != self.low_water {
+            low_water::set(&self.socket, len)?;
+            self.low_water = len;
+        }
+        Ok(())
+    }
+
     /// Reads a piece behind what came already.
     fn fill(&mut self) -> io::Result<usize> {
+        self.set_low_water(1)?;
         let waits = Waiting(&self.socket);
         Ok(append::append(&waits, &mut self.input, HEAD_PIECE_LEN)?)
     }
@@ -323,49 +330,40 @@ impl Open {
     /// Those of the socket.
     pub(super) fn read(&mut self, buf: &mut Vec<u8>, len_max: usize, left: usize) -> io::Result<usize> {
         let early = self.connection.input.len().min(len_max);
-        if early == 0 {
-            return self.receive(buf, len_max, left).map_err(|error| match error.kind() {
-                // The limit on reads has passed; said as ureq says it.
-                IoKind::WouldBlock => io::Error::other(ureq::Error::Timeout(Timeout::PerRead)),
-                _ => error,
-            });
-        }
-        self.flow = Flow::Fast;
+        let came = if early > 0 { self.take_early(buf, early, len_max) } else { self.receive(buf, len_max, left)? };
+        self.came += came;
+        Ok(came)
+    }
+
+    fn take_early(&mut self, buf: &mut Vec<u8>, early: usize, len_max: usize) -> usize {
         let Connection { socket, input, .. } = &mut self.connection;
         buf.extend_from_slice(&input[..early]);
         input.drain(..early);
         if early == len_max {
-            return Ok(early);
+            return early;
         }
-        match append::append(&Ready(socket), buf, len_max - early) {
-            Ok(more) => Ok(early + more),
-            // What went wrong will be said to who comes to read more.
-            Err(_) => Ok(early),
-        }
+        // What went wrong will be said to who comes to read more.
+        early + append::append(&Ready(socket), buf, len_max - early).unwrap_or(0)
     }
 
     fn receive(&mut self, buf: &mut Vec<u8>, len_max: usize, left: usize) -> io::Result<usize> {
-        if self.flow == Flow::Fast {
+        if !self.is_slow && self.came >= GATHERED_BEHIND {
             match append::append(&Ready(&self.connection.socket), buf, len_max) {
                 Err(Errno::AGAIN) => {}
                 done => return Ok(done?),
             }
-            self.connection.wait_for(left.min(GATHERED_LEN), GATHERED_WITHIN)?;
-            let gathered = append::append(&Waiting(&self.connection.socket), buf, len_max);
-            if gathered.is_ok_and(|len| len == len_max) {
-                return Ok(len_max);
-            }
-            // The time was up, or it is the end.
-            self.flow = Flow::Slow;
-            self.connection.wait_for(1, self.read_limit)?;
-            match gathered {
+            self.is_slow = !self.connection.gather(left.min(GATHERED_LEN))?;
+            match append::append(&Ready(&self.connection.socket), buf, len_max) {
                 Err(Errno::AGAIN) => {}
                 done => return Ok(done?),
             }
-        } else if self.flow == Flow::Unknown {
-            self.flow = Flow::Fast;
         }
-        Ok(append::append(&Waiting(&self.connection.socket), buf, len_max)?)
+        self.connection.set_low_water(1)?;
+        append::append(&Waiting(&self.connection.socket), buf, len_max).map_err(|error| match error {
+            // The limit on reads has passed; said as ureq says it.
+            Errno::AGAIN => io::Error::other(ureq::Error::Timeout(Timeout::PerRead)),
+            error => error.into(),
+        })
     }
 
     /// Gives the connection back, where another request may follow on it.
@@ -501,13 +499,12 @@ mod tests {
         check("x", "", true);
     }
 
-    /// A body that a peer sends, and that peer.
+    /// A body that a peer sends, of which enough came to gather the rest, and that peer.
     fn open_body() -> (Open, TcpStream) {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let socket = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let connection = Connection::new(socket, Limits::default()).unwrap();
-        let read_limit = Duration::from_secs(30);
-        let open = Open { connection, is_reusable: true, read_limit, flow: Flow::Unknown };
+        let open = Open { connection, is_reusable: true, came: GATHERED_BEHIND, is_slow: false };
         (open, listener.accept().unwrap().0)
     }
 
@@ -515,14 +512,33 @@ mod tests {
     fn of_a_body_that_comes_slowly_each_piece_is_given_when_it_is_there() {
         const LEFT: usize = 1 << 20;
         let (mut open, mut peer) = open_body();
-        open.read_limit = Duration::from_millis(1);
+        open.connection.set_read_limit(Duration::from_millis(1)).unwrap();
         // Nothing follows a piece before it was read, so a read that waited for more would fail.
-        for (len, flow) in [(10, Flow::Fast), (20, Flow::Fast), (0, Flow::Slow), (30, Flow::Slow), (0, Flow::Slow)] {
+        for (len, is_slow) in [(10, false), (20, false), (0, true), (30, true), (0, true)] {
             peer.write_all(&vec![7; len]).unwrap();
             while rustix::io::ioctl_fionread(&open.connection.socket).unwrap() < len as u64 {}
             let mut buf = Vec::new();
-            assert_eq!((open.read(&mut buf, 1000, LEFT).ok(), open.flow), ((len > 0).then_some(len), flow), "{len}");
-            assert_eq!((buf.len(), open.connection.low_water), (len, 1), "{len}");
+            assert_eq!((open.read(&mut buf, 1000, LEFT).ok(), open.is_slow), ((len > 0).then_some(len), is_slow), "{len}");
+            assert_eq!(buf.len(), len);
+        }
+        assert_eq!(open.connection.low_water, 1);
+    }
+
+    #[test]
+    fn the_first_bytes_of_a_body_are_given_when_they_are_there() {
+        let (mut open, mut peer) = open_body();
+        open.came = 0;
+        for len in [10, GATHERED_BEHIND - 11] {
+            let sending = std::thread::spawn(move || {
+                peer.write_all(&vec![7; len]).unwrap();
+                peer
+            });
+            let mut buf = Vec::new();
+            while buf.len() < len {
+                assert!(open.read(&mut buf, 1 << 20, 1 << 20).unwrap() > 0);
+            }
+            peer = sending.join().unwrap();
+            assert_eq!((open.connection.low_water, open.is_slow), (1, false), "{len}");
         }
     }
 
@@ -530,7 +546,7 @@ mod tests {
     fn a_body_that_comes_fast_is_read_to_its_end_and_the_connection_is_as_it_was() {
         const LEN: usize = 3 * GATHERED_LEN + 12345;
         let (mut open, mut peer) = open_body();
-        let sent: Vec<u8> = (0..LEN).map(|at| (at % 251) as u8).collect();
+        let sent: Vec<u8> = (0..=250).cycle().take(LEN).collect();
         let body = sent.clone();
         let sending = std::thread::spawn(move || {
             peer.write_all(&body).unwrap();
@@ -544,7 +560,7 @@ mod tests {
         assert!(buf == sent);
         let mut peer = sending.join().unwrap();
         // The head of the next reply is short, and waited for by itself.
-        open.connection.wait_for(1, Duration::from_secs(30)).unwrap();
+        open.connection.set_low_water(GATHERED_LEN).unwrap();
         peer.write_all(b"x").unwrap();
         assert_eq!(open.connection.fill().unwrap(), 1);
     }
@@ -554,7 +570,9 @@ mod tests {
         let (mut open, mut peer) = open_body();
         let mut buf = Vec::new();
         peer.write_all(b"first").unwrap();
-        assert_eq!(open.read(&mut buf, 1000, 1 << 20).unwrap(), 5);
+        while buf.len() < 5 {
+            assert!(open.read(&mut buf, 1000, 1 << 20).unwrap() > 0);
+        }
         peer.write_all(b"second").unwrap();
         drop(peer);
         // In one piece or two: what came before the break is given first.
