@@ -31,7 +31,7 @@ impl Films {
 
     /// The path of a film; behind the last comes the first again.
     pub fn path(&self, number: u64) -> String {
-        self.paths[(number % self.count) as usize].clone()
+        usize::try_from(number % self.count).map(|at| self.paths[at].clone()).expect("a number of paths")
     }
 }
 

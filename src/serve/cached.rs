@@ -68,6 +68,7 @@ impl Cached {
                 drop(is_left_here.then(|| self.pause(source, shared)));
                 let slice = self.cut(block, block_id, ask);
                 source.metrics.cache_joined.inc_by(slice.len() as u64);
+                shared.note(slice.len(), true);
                 return Ok(Got::Slice(slice, false));
             }
             Some(Landing::Failed(kind)) => return Err(Landing::failure(*kind)),
@@ -76,20 +77,20 @@ impl Cached {
         if let Some(block) = shared.blocks.get(block_id) {
             // Another got there first: the read that was left here is of no more use.
             drop(is_left_here.then(|| self.pause(source, shared)));
-            return Ok(self.hit(source, &block, block_id, ask));
+            return Ok(self.hit(source, shared, &block, block_id, ask));
         }
         let Some(lead) = shared.flights.lead(&block_id) else { return Ok(Got::Join(Wait::Block(block_id))) };
         if let Some(block) = shared.blocks.get(block_id) {
             // It landed between the two looks.
             lead.land(&Landing::Block(block_id, block.clone()));
-            return Ok(self.hit(source, &block, block_id, ask));
+            return Ok(self.hit(source, shared, &block, block_id, ask));
         }
         let fill = shared.take_fill(block_id);
         if fill.is_none()
             && let Some(block) = self.look_on_disk(source, shared, block_id)
         {
             lead.land(&Landing::Block(block_id, block.clone()));
-            return Ok(self.hit(source, &block, block_id, ask));
+            return Ok(self.hit(source, shared, &block, block_id, ask));
         }
         // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves.
         if !turn.take(source, landing) {
@@ -109,6 +110,7 @@ impl Cached {
             Ok(filled) => {
                 let slice = self.settle(source, shared, lead, block_id, filled, ask);
                 source.metrics.cache_missed.inc_by(slice.0.len() as u64);
+                shared.note(slice.0.len(), false);
                 Ok(Got::Slice(slice.0, slice.1))
             }
             Err(error) => {
@@ -154,9 +156,10 @@ impl Cached {
         Some(span)
     }
 
-    fn hit(&self, source: &Source, block: &Bytes, block_id: BlockId, ask: &Ask) -> Got {
+    fn hit(&self, source: &Source, shared: &Shared, block: &Bytes, block_id: BlockId, ask: &Ask) -> Got {
         let slice = self.cut(block, block_id, ask);
         source.metrics.cache_hit.inc_by(slice.len() as u64);
+        shared.note(slice.len(), true);
         Got::Slice(slice, false)
     }
 

@@ -107,9 +107,12 @@ pub(crate) struct Ask {
 impl Chunks {
     pub(crate) fn new(source: Arc<Source>, part: ObjectPart) -> Self {
         let reader = match &source.shared {
-            Some(_) => {
+            Some(shared) => {
                 let object = ObjectDigest::new(&source.identity, &part.id, part.object_size);
-                Reader::Cached(Cached::new(object, part.object_size))
+                match &shared.churn {
+                    Some(churn) if churn.passes_by(object, Instant::now()) => Reader::Direct(Direct::default()),
+                    _ => Reader::Cached(Cached::new(object, part.object_size)),
+                }
             }
             None => Reader::Direct(Direct::default()),
         };
@@ -238,7 +241,12 @@ impl Chunks {
             (Reader::Direct(direct), _) => {
                 let chunk_left = usize::try_from(self.chunk_len - at % self.chunk_len).unwrap_or(usize::MAX);
                 let ask = Ask { len_max: len_max.min(chunk_left).min(self.slice_len), ..ask };
-                direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn)
+                let got = direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn);
+                if let (Some(shared), Ok(Got::Slice(slice, _))) = (&self.source.shared, &got) {
+                    self.source.metrics.cache_missed.inc_by(slice.len() as u64);
+                    shared.note(slice.len(), false);
+                }
+                got
             }
             // Blocks are in memory whole, so a slice ends where its block does.
             (Reader::Cached(cached), Some(shared)) => {

@@ -19,6 +19,9 @@ use crate::serve::socket::{
 /// that request is answered, so this bounds what a client can make us hold by sending requests ahead.
 pub(crate) const READ_LEN: usize = 4 * 1024;
 
+/// The shortest piece that is sent at once, in bytes.
+const PIECE_LEN_MIN: usize = 16 * 1024;
+
 /// How many requests a connection may bring; the answer to the last says that it ends. Hours of a player, which then opens another;
 /// and whoever sends requests without end gives his place to be had by others from time to time.
 const REQUESTS_MAX: u32 = 10_000;
@@ -214,7 +217,23 @@ impl Connection {
 
     /// Sends what there is room for; see [`send`].
     pub(crate) fn send(&self, bytes: &[u8], more: bool) -> std::io::Result<usize> {
-        send(&*self.socket, bytes, more)
+        // What begins while there is room is taken up to the end of a packet of 64 KiB, however little room there is.
+        let piece_len = self.not_sent_max.max(PIECE_LEN_MIN);
+        let mut sent = 0;
+        for piece in bytes.chunks(piece_len) {
+            match send(&*self.socket, piece, more) {
+                Ok(len) => {
+                    sent += len;
+                    if len < piece.len() {
+                        break;
+                    }
+                }
+                Err(error) if sent == 0 => return Err(error),
+                // The next call says it again.
+                Err(_) => break,
+            }
+        }
+        Ok(sent)
     }
 
     /// Whether the socket has room now; see [`has_room`].

@@ -10,6 +10,7 @@ mod budget;
 mod buffers;
 mod cached;
 mod chunks;
+mod churn;
 mod connection;
 mod counted;
 mod direct;

@@ -7,11 +7,13 @@ use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::error::{Error, ErrorKind};
 use crate::metrics::Metrics;
 use crate::object::{ObjectId, ObjectKey, ObjectMeta};
 use crate::serve::buffers::Buffers;
+use crate::serve::churn::Churn;
 use crate::serve::flights::{Flights, Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::outage::Resume;
@@ -59,6 +61,8 @@ pub(crate) enum Looked {
 /// What streams share that read the same blocks.
 pub(crate) struct Shared {
     pub(crate) blocks: Blocks,
+    /// Whether it is worth filling; `None` where what was read is kept on disk too.
+    pub(crate) churn: Option<Churn>,
     /// Who reads which block.
     pub(crate) flights: Flights<BlockId>,
     /// Open reads that nobody reads from at the moment, by the block that they go on with.
@@ -76,7 +80,13 @@ impl Source {
     /// A store behind a network: what was read of it is kept in `blocks`, if there are any, and what was asked in `metadata`; and
     /// of so many threads some stay free of waiting for it.
     pub(crate) fn far(self, blocks: Option<Blocks>, metadata: Metadata, threads: usize, lot: &Arc<Lot>) -> Self {
-        let shared = blocks.map(|blocks| Shared { blocks, flights: Flights::new(Arc::clone(lot)), fills: Mutex::default() });
+        let churn = |blocks: &Blocks| Some(Churn::new(blocks.only_in_ram()?, Instant::now()));
+        let shared = blocks.map(|blocks| Shared {
+            churn: churn(&blocks),
+            blocks,
+            flights: Flights::new(Arc::clone(lot)),
+            fills: Mutex::default(),
+        });
         let known = Some((metadata, Flights::new(Arc::clone(lot))));
         Self { turns: Some(Arc::new(Turns::of_threads(threads, Arc::clone(lot)))), shared, known, ..self }
     }
@@ -166,6 +176,13 @@ impl Shared {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// So many bytes were here, or had to be read.
+    pub(crate) fn note(&self, len: usize, was_hit: bool) {
+        if let Some(churn) = &self.churn {
+            churn.note(len, was_hit, Instant::now());
+        }
+    }
+
     /// The open read that goes on with this block.
     pub(crate) fn take_fill(&self, id: BlockId) -> Option<Fill> {
         self.lock().remove(&id)
@@ -238,7 +255,7 @@ mod tests {
     use crate::object::ETag;
     use crate::serve::chunks::{Chunks, First};
     use crate::serve::server::Parts;
-    use crate::store::blocks::BLOCK_LEN;
+    use crate::store::blocks::{BLOCK_LEN, ObjectDigest};
     use crate::store::{Directory, ListPage, ListQuery};
 
     #[test]
@@ -319,5 +336,33 @@ mod tests {
         );
         drop((same, others));
         assert!(source.may_hold(false));
+    }
+
+    #[test]
+    fn a_cache_that_keeps_nothing_is_passed_by_but_for_films_that_are_asked_for_again() {
+        let size = 100 * BLOCK_LEN as u64;
+        let config = Config { host: "127.0.0.1".into(), port: 0, cache_ram: 1 << 20, ..Config::default() };
+        let parts = Parts::assemble(&config, Arc::new(Zeros(size))).unwrap();
+        let source = Arc::clone(&parts.door.work.handler.source);
+        let blocks = &source.shared.as_ref().unwrap().blocks;
+        // Whether the block is in memory when it was watched.
+        let watch = |film: &str, index: u64| {
+            let id = source.store.head(&ObjectKey::new(film).unwrap()).unwrap().id;
+            let block = BlockId { object: ObjectDigest::new(&source.identity, &id, size), index };
+            let start = index * BLOCK_LEN as u64;
+            let part = ObjectPart { id, object_size: size, range: start..size, chunk_len: BLOCK_LEN };
+            let first = Chunks::new(Arc::clone(&source), part).first().unwrap();
+            assert!(matches!(first, First::Slice(slice) if !slice.is_empty()));
+            blocks.is_in_ram(block)
+        };
+        assert!(watch("new.mp4", 0));
+        // Twice its budget, and within a second, if not at once then in one of the next times.
+        let passed_by = (0..1000).map(|number| format!("{number}.mp4")).find(|film| {
+            for index in 0..20 {
+                watch("other.mp4", index);
+            }
+            !watch(film, 0)
+        });
+        assert!(watch(&passed_by.unwrap(), 1), "it was asked for a moment ago");
     }
 }

@@ -159,6 +159,11 @@ impl Blocks {
         }
     }
 
+    /// How many bytes there may be in memory, where there is nothing on disk.
+    pub(crate) fn only_in_ram(&self) -> Option<u64> {
+        if self.disk.is_some() { None } else { self.ram.as_ref().map(Cache::capacity) }
+    }
+
     /// How many bytes are in memory.
     pub(crate) fn ram_len(&self) -> u64 {
         self.ram.as_ref().map_or(0, Cache::weight)
