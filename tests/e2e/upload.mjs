@@ -125,7 +125,8 @@ async function sending(page) {
 async function breaking(page, seen) {
   await check('paused, nothing is sent; then it goes on where it was', async () => {
     const film = await file('paused.mp4', 12 * MIB);
-    way.rate = 4 * MIB;
+    // So slowly that most of it is not sent when this is, on a busy machine too.
+    way.rate = MIB;
     const whole = goingOn(page, way);
     await choose(page, film);
     await sends(page, film.name, 0.3);
