@@ -68,7 +68,7 @@ impl Cached {
                 drop(is_left_here.then(|| self.pause(source, shared)));
                 let slice = self.cut(block, block_id, ask);
                 source.metrics.cache_joined.inc_by(slice.len() as u64);
-                shared.note(slice.len(), true);
+                shared.note_hit(slice.len());
                 return Ok(Got::Slice(slice, false));
             }
             Some(Landing::Failed(kind)) => return Err(Landing::failure(*kind)),
@@ -110,7 +110,7 @@ impl Cached {
             Ok(filled) => {
                 let slice = self.settle(source, shared, lead, block_id, filled, ask);
                 source.metrics.cache_missed.inc_by(slice.0.len() as u64);
-                shared.note(slice.0.len(), false);
+                shared.note_missed(slice.0.len());
                 Ok(Got::Slice(slice.0, slice.1))
             }
             Err(error) => {
@@ -159,7 +159,7 @@ impl Cached {
     fn hit(&self, source: &Source, shared: &Shared, block: &Bytes, block_id: BlockId, ask: &Ask) -> Got {
         let slice = self.cut(block, block_id, ask);
         source.metrics.cache_hit.inc_by(slice.len() as u64);
-        shared.note(slice.len(), true);
+        shared.note_hit(slice.len());
         Got::Slice(slice, false)
     }
 

@@ -244,7 +244,7 @@ impl Chunks {
                 let got = direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn);
                 if let (Some(shared), Ok(Got::Slice(slice, _))) = (&self.source.shared, &got) {
                     self.source.metrics.cache_missed.inc_by(slice.len() as u64);
-                    shared.note(slice.len(), false);
+                    shared.note_missed(slice.len());
                 }
                 got
             }

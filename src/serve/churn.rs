@@ -8,6 +8,7 @@
 //! in a second reads past it. The next one does not: so what many ask for at a time still costs two reads of the store at most.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,14 +25,15 @@ const ASKED_MAX: usize = 4096;
 pub(crate) struct Churn {
     /// How many bytes the cache holds.
     capacity: u64,
+    /// How many bytes of late were in it. Counted without the lock: what the cache has is on the way of every answer.
+    hit: AtomicU64,
     state: Mutex<State>,
 }
 
 struct State {
-    /// Since when these were counted: bytes that had to be read, and others.
+    /// Since when bytes were counted, and how many had to be read.
     since: Instant,
     missed: u64,
-    hit: u64,
     /// Whether it was so the last time that as much was read as the cache holds.
     was_in_vain: bool,
     /// When which film was asked for last, while the cache is in vain.
@@ -41,21 +43,23 @@ struct State {
 impl Churn {
     /// Of a cache of so many bytes.
     pub(crate) fn new(capacity: u64, now: Instant) -> Self {
-        let state = State { since: now, missed: 0, hit: 0, was_in_vain: false, asked: HashMap::new() };
-        Self { capacity, state: Mutex::new(state) }
+        let state = State { since: now, missed: 0, was_in_vain: false, asked: HashMap::new() };
+        Self { capacity, hit: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
-    /// So many bytes were in the cache, or had to be read.
-    pub(crate) fn note(&self, len: usize, was_hit: bool, now: Instant) {
+    /// So many bytes were in the cache.
+    pub(crate) fn note_hit(&self, len: usize) {
+        self.hit.fetch_add(len as u64, Ordering::Relaxed);
+    }
+
+    /// So many bytes had to be read.
+    pub(crate) fn note_missed(&self, len: usize, now: Instant) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if was_hit {
-            state.hit += len as u64;
-            return;
-        }
         state.missed += len as u64;
         if state.missed >= self.capacity {
-            state.was_in_vain = now.duration_since(state.since) < KEPT_MIN && state.hit * HIT_SHARE < state.missed;
-            (state.since, state.missed, state.hit) = (now, 0, 0);
+            let hit = self.hit.swap(0, Ordering::Relaxed);
+            state.was_in_vain = now.duration_since(state.since) < KEPT_MIN && hit * HIT_SHARE < state.missed;
+            (state.since, state.missed) = (now, 0);
         }
     }
 
@@ -96,13 +100,13 @@ mod tests {
         for (millis, hits, want) in [(900, 0, true), (1000, 0, false), (900, 1, true), (900, 2, false)] {
             let churn = Churn::new(8 * MIB as u64, start);
             for _ in 0..hits {
-                churn.note(MIB * 9 / 10, true, at(1));
+                churn.note_hit(MIB * 9 / 10);
             }
             for _ in 0..7 {
-                churn.note(MIB, false, at(2));
+                churn.note_missed(MIB, at(2));
             }
             assert!(!churn.passes_by(film(1), at(millis)), "it is not full");
-            churn.note(MIB, false, at(millis));
+            churn.note_missed(MIB, at(millis));
             assert_eq!(churn.passes_by(film(1), at(millis)), want, "{millis} {hits}");
             assert!(!churn.passes_by(film(2), at(millis + 1000)), "nothing was read for a second");
         }
@@ -116,7 +120,7 @@ mod tests {
         for (millis, number, want) in
             [(10, 1, true), (20, 2, true), (500, 1, false), (1400, 1, false), (1401, 2, true), (2400, 1, true)]
         {
-            churn.note(1, false, at(millis));
+            churn.note_missed(1, at(millis));
             assert_eq!(churn.passes_by(film(number), at(millis)), want, "{millis}");
         }
         for number in 0..2 * u32::try_from(ASKED_MAX).unwrap() {

@@ -176,10 +176,17 @@ impl Shared {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many bytes were here, or had to be read.
-    pub(crate) fn note(&self, len: usize, was_hit: bool) {
+    /// So many bytes were here.
+    pub(crate) fn note_hit(&self, len: usize) {
         if let Some(churn) = &self.churn {
-            churn.note(len, was_hit, Instant::now());
+            churn.note_hit(len);
+        }
+    }
+
+    /// So many bytes had to be read.
+    pub(crate) fn note_missed(&self, len: usize) {
+        if let Some(churn) = &self.churn {
+            churn.note_missed(len, Instant::now());
         }
     }
 
