@@ -304,6 +304,14 @@ impl Connection {
         Ok(ready > 0)
     }
 
+    /// Reads what is there; `None` where nothing is.
+    fn take_ready(&self, buf: &mut Vec<u8>, len_max: usize) -> io::Result<Option<usize>> {
+        match append::append(&Ready(&self.socket), buf, len_max) {
+            Err(Errno::AGAIN) => Ok(None),
+            done => Ok(Some(done?)),
+        }
+    }
+
     /// No read waits while this is more than 1: see [`low_water::set`].
     fn set_low_water(&mut self, len: usize) -> io::Result<()> {
         if len != self.low_water {
@@ -348,14 +356,12 @@ impl Open {
 
     fn receive(&mut self, buf: &mut Vec<u8>, len_max: usize, left: usize) -> io::Result<usize> {
         if !self.is_slow && self.came >= GATHERED_BEHIND {
-            match append::append(&Ready(&self.connection.socket), buf, len_max) {
-                Err(Errno::AGAIN) => {}
-                done => return Ok(done?),
+            if let Some(len) = self.connection.take_ready(buf, len_max)? {
+                return Ok(len);
             }
             self.is_slow = !self.connection.gather(left.min(GATHERED_LEN))?;
-            match append::append(&Ready(&self.connection.socket), buf, len_max) {
-                Err(Errno::AGAIN) => {}
-                done => return Ok(done?),
+            if let Some(len) = self.connection.take_ready(buf, len_max)? {
+                return Ok(len);
             }
         }
         self.connection.set_low_water(1)?;
