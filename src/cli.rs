@@ -10,6 +10,7 @@ mod doctor;
 mod findings;
 mod inspect;
 mod links;
+mod scheduling;
 mod supervisor;
 
 use std::collections::BTreeMap;
@@ -29,7 +30,7 @@ use crate::config::{Config, ConfigErrors, DOTENV_PATH, Preset, SETTINGS, Setting
 use crate::store::credentials::read_small_file;
 use crate::{Server, Vitals, logging};
 use clap::{Arg, ArgMatches, Command, ValueHint, value_parser};
-use log::{error, info, warn};
+use log::{debug, error, info, warn};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -134,7 +135,12 @@ pub(crate) fn run(task: Task, config: &Config) -> Result<(), Stop> {
 /// [`Stop::Failed`] where it cannot start.
 fn serve(config: &Config) -> Result<(), Stop> {
     let failed = |what: &str, error: &dyn std::error::Error| Stop::Failed(format!("{what}: {error}"));
+    // Before there is any other thread, for each has what the one has that starts it.
+    let scheduled = scheduling::ask_for_batches();
     logging::init(config.log_level, config.log_format).map_err(|error| failed("cannot log", &error))?;
+    if let Err(error) = scheduled {
+        debug!("it is not scheduled as batches, and costs more under load: {error}");
+    }
     // Before the server starts: whoever has read the start line may send a signal.
     let signals = Signals::new([SIGTERM, SIGINT]).map_err(|error| failed("cannot listen for signals", &error))?;
     let server = Server::start(config).map_err(|error| Stop::Failed(error.chain()))?;

@@ -1,7 +1,7 @@
 //! Sockets on the poller.
 //!
-//! In scope: registering a socket for its whole life, and what is done to one without blocking. With `store/s3/low_water.rs` the only
-//! file that has `unsafe` in it. Not in scope: what is read and written.
+//! In scope: registering a socket for its whole life, and what is done to one without blocking. With `store/s3/low_water.rs` and
+//! `cli/scheduling.rs` the only file that has `unsafe` in it. Not in scope: what is read and written.
 #![allow(unsafe_code)]
 
 use std::io;

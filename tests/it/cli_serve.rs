@@ -5,7 +5,7 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, ChildStderr, ChildStdout, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
@@ -35,9 +35,13 @@ impl Running {
 
     fn start_with(arguments: &[&str], stdout: Stdio, environment: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().unwrap();
+        Self::start_as(vidgate(dir.path()), dir, arguments, stdout, environment)
+    }
+
+    /// The program as this command runs it, in this directory.
+    fn start_as(mut command: Command, dir: TempDir, arguments: &[&str], stdout: Stdio, environment: &[(&str, &str)]) -> Self {
         fs::create_dir(dir.path().join("samples")).unwrap();
         File::create(dir.path().join("samples/film.mp4")).unwrap().set_len(256 << 20).unwrap();
-        let mut command = vidgate(dir.path());
         command.args(arguments).env("PORT", "0").env("VIDGATE_LOG_FORMAT", "text").stdout(stdout).stderr(Stdio::piped());
         command.envs(environment.iter().copied());
         let mut child = command.spawn().expect("the program runs");
@@ -120,6 +124,33 @@ fn the_start_line_is_all_of_standard_output_and_a_signal_ends_it_well() {
         let (status, rest) = running.end();
         assert_eq!((status.code(), rest.as_str()), (Some(0), ""), "{arguments:?}");
     }
+}
+
+/// How each thread of a process is scheduled (proc(5), the 41st value of `stat`).
+fn policies(child: &Child) -> Vec<u32> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", child.id())).unwrap().flatten();
+    let policy = |stat: String| stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap();
+    tasks.map(|task| policy(fs::read_to_string(task.path().join("stat")).unwrap())).collect()
+}
+
+#[test]
+fn its_threads_wait_for_a_core_unless_somebody_chose_how_it_is_scheduled() {
+    // sched(7): what is said of a process that nobody said anything of, and of one that only has what others leave.
+    const BATCH: u32 = 3;
+    const IDLE: u32 = 5;
+    let mut running = Running::start(&[], Stdio::piped());
+    running.start_line();
+    let policies_seen = policies(&running.child);
+    assert!(policies_seen.len() > 8 && policies_seen.iter().all(|policy| *policy == BATCH), "{policies_seen:?}");
+
+    let dir = TempDir::new().unwrap();
+    let mut chosen = Command::new("chrt");
+    let program = vidgate(dir.path()).get_program().to_owned();
+    chosen.args(["--idle", "0"]).arg(program).env_clear().current_dir(dir.path()).stdin(Stdio::null());
+    let mut running = Running::start_as(chosen, dir, &[], Stdio::piped(), &[]);
+    running.start_line();
+    let policies_seen = policies(&running.child);
+    assert!(policies_seen.len() > 8 && policies_seen.iter().all(|policy| *policy == IDLE), "{policies_seen:?}");
 }
 
 #[test]

@@ -63,8 +63,9 @@ fn each_library_has_one_home() {
     only_in(&["src/sign/cloudfront", "src/http/checksum.rs"], &["sha1::"]);
     only_in(&["src/sign/token", "src/sign/bearer.rs", "src/store/credentials"], &["hmac::"]);
     only_in(&["src/sign/token"], &["serde::"]);
-    only_in(&["src/serve/socket.rs", "src/store/s3/low_water.rs"], &["unsafe", "allow(unsafe_code)"]);
-    only_in(&["src/store/s3/low_water.rs"], &["libc::"]);
+    let sockets_and_cores = ["src/serve/socket.rs", "src/store/s3/low_water.rs", "src/cli/scheduling.rs"];
+    only_in(&sockets_and_cores, &["unsafe", "allow(unsafe_code)"]);
+    only_in(&["src/store/s3/low_water.rs", "src/cli/scheduling.rs"], &["libc::"]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! How much must have come on a socket before who waits for it is woken.
 //!
-//! In scope: setting that. Not in scope: how much it is (`plain`). With `serve/socket.rs` the only file that has `unsafe` in it.
+//! In scope: setting that. Not in scope: how much it is (`plain`). With `serve/socket.rs` and `cli/scheduling.rs` the only
+//! file that has `unsafe` in it.
 #![allow(unsafe_code)]
 
 use std::io;
