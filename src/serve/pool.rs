@@ -28,10 +28,9 @@ const BULK_EVERY: usize = 16;
 /// Light work goes before all other, but of this many pieces one is not light, so that a flood of it stops nobody's film either.
 const READ_EVERY: usize = 16;
 
-/// How many threads are woken for work, for each core, besides those that wait. With two, cached ranges cost a quarter less, for the
-/// others are woken for a few microseconds' work each and take turns at the core; but of 15,000 slow viewers who come at once up to 245
-/// then starved, and none or a dozen with eight.
-const AWAKE_PER_CORE: usize = 8;
+/// How many threads are woken for work, for each core, besides those that wait. More would be woken for a few microseconds' work each
+/// and take turns at the core: with eight, cached ranges cost a fifth more.
+const AWAKE_PER_CORE: usize = 4;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -57,6 +56,9 @@ struct Queues {
     /// The threads that neither sleep nor [wait](waiting), and up to how many more are woken.
     awake: usize,
     awake_max: usize,
+    /// Those of them that were woken and have not looked yet. Each is to take one of the pieces that are queued, so that no other is
+    /// woken for it.
+    coming: usize,
     /// The threads that sleep. The last to go to sleep is the first to be woken: what it touches is still in the caches of its core.
     idle: Vec<Thread>,
     is_open: bool,
@@ -91,13 +93,16 @@ impl Queues {
         Some((work, true))
     }
 
-    /// A thread to be woken, where one sleeps, there is something for it, and not enough are awake. It counts as awake.
-    fn sleeper(&mut self) -> Option<Thread> {
-        if self.awake >= self.awake_max || self.light.is_empty() && !self.may_read() {
+    /// A thread to be woken, where one sleeps, there is something for it, and not enough are awake. It counts as awake. So many
+    /// `others` than those that were woken will soon look for work, too.
+    fn sleeper(&mut self, others: usize) -> Option<Thread> {
+        let reads = (self.first_byte.len() + self.bulk.len()).min(self.reads_max - self.reads);
+        if self.awake >= self.awake_max || self.coming + others >= self.light.len() + reads {
             return None;
         }
         let thread = self.idle.pop()?;
         self.awake += 1;
+        self.coming += 1;
         Some(thread)
     }
 }
@@ -122,6 +127,7 @@ impl Pool {
             since_read: 0,
             awake: count,
             awake_max,
+            coming: 0,
             idle: Vec::with_capacity(count),
             is_open: true,
         }));
@@ -157,7 +163,8 @@ impl Pool {
                 Lane::FirstByte => queues.first_byte.push_back(work),
                 Lane::Bulk => queues.bulk.push_back(work),
             }
-            queues.sleeper()
+            // A thread of the pool looks itself when it is done with what it does, or before that waits.
+            queues.sleeper(usize::from(POOL.with_borrow(Option::is_some)))
         };
         if let Some(thread) = sleeper {
             thread.unpark();
@@ -171,6 +178,7 @@ impl Drop for Pool {
         let mut queues = lock(&self.queues);
         queues.is_open = false;
         queues.awake += queues.idle.len();
+        queues.coming += queues.idle.len();
         queues.idle.drain(..).for_each(|thread| thread.unpark());
     }
 }
@@ -191,7 +199,7 @@ pub(crate) fn waiting<T>(wait: impl FnOnce() -> T) -> T {
     let sleeper = {
         let mut held = lock(&queues);
         held.awake -= 1;
-        held.sleeper()
+        held.sleeper(0)
     };
     if let Some(thread) = sleeper {
         thread.unpark();
@@ -220,7 +228,7 @@ fn run(queues: &Mutex<Queues>) {
     loop {
         if let Some((work, is_read)) = held.pop() {
             // There may be more than one piece for each wake-up: a read that ends makes room for another beside the one taken here.
-            let sleeper = held.sleeper();
+            let sleeper = held.sleeper(0);
             drop(held);
             if let Some(thread) = sleeper {
                 thread.unpark();
@@ -243,6 +251,8 @@ fn run(queues: &Mutex<Queues>) {
             if let Some(at) = held.idle.iter().position(|thread| thread.id() == id) {
                 held.idle.remove(at);
                 held.awake += 1;
+            } else {
+                held.coming -= 1;
             }
         } else {
             return;
@@ -310,6 +320,31 @@ mod tests {
         }
         drop((pool, release, done));
         assert_eq!(results.iter().count(), 100);
+    }
+
+    #[test]
+    fn no_more_threads_are_woken_than_there_is_work() {
+        let pool = Pool::with_awake(8, 8);
+        while lock(&pool.queues).idle.len() < 8 {
+            thread::yield_now();
+        }
+        // One piece, and one thread that is on its way to it: who looks for a sleeper now finds none.
+        let mut queues = lock(&pool.queues);
+        queues.first_byte.push_back(Box::new(|| ()));
+        let woken = queues.sleeper(0).expect("there is work");
+        assert!(queues.sleeper(0).is_none() && queues.sleeper(0).is_none());
+        queues.light.push_back(Box::new(|| ()));
+        assert!(queues.sleeper(1).is_none(), "somebody else will look");
+        let woken_too = queues.sleeper(0).expect("there is more work");
+        assert!(queues.sleeper(0).is_none());
+        drop(queues);
+        woken.unpark();
+        woken_too.unpark();
+        while lock(&pool.queues).idle.len() < 8 {
+            thread::yield_now();
+        }
+        let queues = lock(&pool.queues);
+        assert_eq!((queues.awake, queues.coming), (0, 0));
     }
 
     #[test]
