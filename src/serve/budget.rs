@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// What a socket may hold to begin with, in bytes.
-const SHARE_LEN: Range<usize> = 8 * 1024..256 * 1024;
+const SHARE_LEN: Range<usize> = 8 * 1024..64 * 1024;
 /// The most that the socket of a fast client may hold, in bytes.
 const GROWN_LEN_MAX: usize = 1024 * 1024;
 
@@ -59,7 +59,7 @@ mod tests {
     fn shares_shrink_with_the_crowd_and_growth_ends_with_the_budget() {
         let budget = SendBudget::new(1024 * 1024);
         for (clients, share) in
-            [(0, 262_144), (1, 262_144), (4, 262_144), (8, 131_072), (64, 16_384), (128, 8192), (15_000, 8192)]
+            [(0, 65_536), (1, 65_536), (16, 65_536), (32, 32_768), (64, 16_384), (128, 8192), (15_000, 8192)]
         {
             assert_eq!(budget.share(clients), share, "{clients}");
         }

@@ -20,7 +20,7 @@ use crate::serve::socket::{
 pub(crate) const READ_LEN: usize = 4 * 1024;
 
 /// The shortest piece that is sent at once, in bytes.
-const PIECE_LEN_MIN: usize = 16 * 1024;
+const PIECE_LEN_MIN: usize = 8 * 1024;
 
 /// How many requests a connection may bring; the answer to the last says that it ends. Hours of a player, which then opens another;
 /// and whoever sends requests without end gives his place to be had by others from time to time.
@@ -247,6 +247,16 @@ impl Connection {
             self.grown_len += doubled - self.not_sent_max;
             self.not_sent_max = doubled;
             set_not_sent_max(&*self.socket, doubled);
+        }
+    }
+
+    /// There are so many clients by now that each may hold half of what this one was given, or less: it may hold no more from here on.
+    /// What a fast one was granted it keeps.
+    pub(crate) fn shrink(&mut self, clients: usize) {
+        let share = self.lot.budget().share(clients);
+        if self.grown_len == 0 && share <= self.not_sent_max / 2 {
+            self.not_sent_max = share;
+            set_not_sent_max(&*self.socket, share);
         }
     }
 
