@@ -161,15 +161,18 @@ impl S3 {
         }
     }
 
-    /// Asks for a part of an object.
-    fn get(&self, request: &Request, key: &ObjectKey, fields: &[(&str, &str)]) -> Result<Response<Payload>, Error> {
+    /// Asks for a part of this version of an object.
+    fn get(&self, request: &Request, id: &ObjectId, range: &Range<u64>) -> Result<Response<Payload>, Error> {
+        let ObjectId { key, etag } = id;
+        let range_text = format!("bytes={}-{}", range.start, range.end - 1);
+        let fields = [("range", range_text.as_str()), ("if-match", etag.as_str())];
         let url = |credentials: &Credentials| {
             let sign = || Self::presign(&self.bucket.get_object(Some(credentials), key.as_str()));
             self.signed.get(key, credentials, Instant::now(), sign)
         };
         self.send(|credentials| match &self.plain {
-            Some(plain) => plain.get(request, &url(credentials), fields),
-            None => Ok(self.wire.send(request, &url(credentials), fields, Sending::Nothing)?.map(Payload::Body)),
+            Some(plain) => plain.get(request, &url(credentials), &fields, range.end - range.start),
+            None => Ok(self.wire.send(request, &url(credentials), &fields, Sending::Nothing)?.map(Payload::Body)),
         })
     }
 
@@ -254,8 +257,7 @@ impl Store for S3 {
             return Err(Error::new(ErrorKind::Internal, format!("the range {range:?} of {:?} is empty", id.key)));
         }
         let request = Request::new("GET", "the object", id.key.as_str());
-        let range_text = format!("bytes={}-{}", range.start, range.end - 1);
-        let response = self.get(&request, &id.key, &[("range", &range_text), ("if-match", id.etag.as_str())])?;
+        let response = self.get(&request, id, &range)?;
         if response.status().as_u16() != 206 {
             return Err(self.wire.refuse(&request, response.map(Into::into)));
         }

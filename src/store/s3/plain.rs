@@ -43,6 +43,13 @@ const GATHERED_BEHIND: usize = 128 * 1024;
 /// How long so much is waited for. A store that takes longer is read piece by piece.
 const GATHERED_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 250_000_000 };
 
+/// How much of a reply is waited for, in bytes: of a body that is no longer than this nearly all, and the head. MinIO sends a head, a
+/// few kilobytes and the rest apart, and each would wake the reader.
+const REPLY_LEN_MAX: usize = 64 * 1024;
+
+/// How long so much is waited for. A refusal, which is shorter, is read so much later.
+const REPLY_WITHIN: Timespec = Timespec { tv_sec: 0, tv_nsec: 25_000_000 };
+
 /// The connections to a store.
 pub(super) struct Plain {
     /// Host and port, as a name to look up.
@@ -122,11 +129,17 @@ impl Plain {
     }
 
     /// Sends a GET of this `http` URL, which may hold a signature, and once more where its connection broke before a reply came. The
-    /// body of a reply 206 is still to be read; that of any other was read as far as it is worth it.
+    /// body of a reply 206, of which `len` bytes are due, is still to be read; that of any other was read as far as it is worth it.
     ///
     /// # Errors
     /// [`ErrorKind::UpstreamUnavailable`] and [`ErrorKind::UpstreamTimeout`].
-    pub(super) fn get(&self, request: &Request, url: &str, fields: &[(&str, &str)]) -> Result<Response<Payload>, Error> {
+    pub(super) fn get(
+        &self,
+        request: &Request,
+        url: &str,
+        fields: &[(&str, &str)],
+        len: u64,
+    ) -> Result<Response<Payload>, Error> {
         let rest = url.strip_prefix("http://").unwrap_or_default();
         let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
         let mut head = Vec::with_capacity(1024);
@@ -138,8 +151,8 @@ impl Plain {
         }
         head.extend_from_slice(b"\r\n");
 
-        let outcome = match self.ask(request, &head) {
-            Err(Failure::Broken(_)) => self.ask(request, &head),
+        let outcome = match self.ask(request, &head, len) {
+            Err(Failure::Broken(_)) => self.ask(request, &head, len),
             done => done,
         };
         outcome.map_err(|failure| match failure {
@@ -150,7 +163,7 @@ impl Plain {
         })
     }
 
-    fn ask(&self, request: &Request, head: &[u8]) -> Result<Response<Payload>, Failure> {
+    fn ask(&self, request: &Request, head: &[u8], len: u64) -> Result<Response<Payload>, Failure> {
         let mut connection = match self.take() {
             Some(connection) => connection,
             None => self.connect(request)?,
@@ -158,6 +171,8 @@ impl Plain {
         // The limit on sending was set when it was opened.
         connection.socket.write_all(head).map_err(|error| failed(request, error, "sending the request"))?;
         let deadline = Instant::now() + self.limits.head;
+        let reply_len = usize::try_from(len).unwrap_or(usize::MAX).clamp(1, REPLY_LEN_MAX);
+        connection.gather(reply_len, &REPLY_WITHIN).map_err(Failure::Broken)?;
         let reply = loop {
             if let Some((reply, len)) = parse(request, &connection.input)? {
                 connection.input.drain(..len);
@@ -296,11 +311,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits until so many bytes are there, or the end is, and says whether that is so. Not for long.
-    fn gather(&mut self, len: usize) -> io::Result<bool> {
+    /// Waits until so many bytes are there, or the end is, and says whether that is so. No longer than `within`.
+    fn gather(&mut self, len: usize, within: &Timespec) -> io::Result<bool> {
         self.set_low_water(len)?;
         let mut asked = [PollFd::new(&self.socket, PollFlags::IN)];
-        let ready = retry_on_intr(|| poll(&mut asked, Some(&GATHERED_WITHIN)))?;
+        let ready = retry_on_intr(|| poll(&mut asked, Some(within)))?;
         Ok(ready > 0)
     }
 
@@ -323,9 +338,13 @@ impl Connection {
 
     /// Reads a piece behind what came already.
     fn fill(&mut self) -> io::Result<usize> {
-        self.set_low_water(1)?;
-        let waits = Waiting(&self.socket);
-        Ok(append::append(&waits, &mut self.input, HEAD_PIECE_LEN)?)
+        match append::append(&Ready(&self.socket), &mut self.input, HEAD_PIECE_LEN) {
+            Err(Errno::AGAIN) => {
+                self.set_low_water(1)?;
+                Ok(append::append(&Waiting(&self.socket), &mut self.input, HEAD_PIECE_LEN)?)
+            }
+            done => Ok(done?),
+        }
     }
 }
 
@@ -359,7 +378,7 @@ impl Open {
             if let Some(len) = self.connection.take_ready(buf, len_max)? {
                 return Ok(len);
             }
-            self.is_slow = !self.connection.gather(left.min(GATHERED_LEN))?;
+            self.is_slow = !self.connection.gather(left.min(GATHERED_LEN), &GATHERED_WITHIN)?;
             if let Some(len) = self.connection.take_ready(buf, len_max)? {
                 return Ok(len);
             }
