@@ -110,7 +110,6 @@ impl Cached {
             Ok(filled) => {
                 let slice = self.settle(source, shared, lead, block_id, filled, ask);
                 source.metrics.cache_missed.inc_by(slice.0.len() as u64);
-                shared.note_missed(slice.0.len());
                 Ok(Got::Slice(slice.0, slice.1))
             }
             Err(error) => {
@@ -237,6 +236,7 @@ impl Cached {
         }
         let block = source.buffers.share_block(fill.block);
         let is_end = fill.span.end == range.end;
+        shared.note_missed(block.len() as u64);
         // Left before the block can be found: whoever finds it asks for the next one, and would open a read of his own.
         if !is_end && !shared.blocks.has(block_id.next()) {
             self.leave(source, shared, block_id.next(), Fill { span: fill.span, block: Vec::new() });

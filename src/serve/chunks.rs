@@ -20,6 +20,7 @@ use crate::http::response::ObjectPart;
 use crate::object::ObjectId;
 use crate::serve::buffers::BUFFER_LEN;
 use crate::serve::cached::{Cached, Got};
+use crate::serve::churn::{self, Wanted};
 use crate::serve::direct::Direct;
 use crate::serve::flights::{Landing, Wait};
 use crate::serve::outage::{Outage, is_passing};
@@ -110,7 +111,9 @@ impl Chunks {
             Some(shared) => {
                 let object = ObjectDigest::new(&source.identity, &part.id, part.object_size);
                 match &shared.churn {
-                    Some(churn) if churn.passes_by(object, Instant::now()) => Reader::Direct(Direct::default()),
+                    Some(churn) if churn.passes_by(Wanted::of(object, &part.range), Instant::now()) => {
+                        Reader::Direct(Direct::default())
+                    }
                     _ => Reader::Cached(Cached::new(object, part.object_size)),
                 }
             }
@@ -176,14 +179,9 @@ impl Chunks {
         self.slice_len_paced = len_max.max(1);
     }
 
-    /// Takes what this stream waited for, and gives what it had taken before, if it did.
-    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
-        self.landing.replace(landing)
-    }
-
-    /// Whether what this stream waited for came.
-    pub(crate) fn has_landed(&self) -> bool {
-        self.landing.is_some()
+    /// Takes what this stream waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.landing = Some(landing);
     }
 
     /// Gives up the open read, and the last `unsent` bytes that were yielded: they will be yielded again. What the viewer took
@@ -195,6 +193,11 @@ impl Chunks {
         self.span_growth = SPAN_GROWTH_RESUMED;
         self.slice_len = SLICE_LEN_MIN;
         self.close()
+    }
+
+    /// Closes the open read, where one was left: nothing is held while the first bytes are waited for.
+    pub(crate) fn let_go(&mut self) {
+        drop(self.close());
     }
 
     fn close(&mut self) -> Option<OpenSpan> {
@@ -244,7 +247,7 @@ impl Chunks {
                 let got = direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn);
                 if let (Some(shared), Ok(Got::Slice(slice, _))) = (&self.source.shared, &got) {
                     self.source.metrics.cache_missed.inc_by(slice.len() as u64);
-                    shared.note_missed(slice.len());
+                    shared.note_missed(churn::begun_len(&(at..at + slice.len() as u64), self.is_first));
                 }
                 got
             }
@@ -318,6 +321,6 @@ impl Iterator for Chunks {
 impl Drop for Chunks {
     /// A viewer who leaves stops the read of the store at once.
     fn drop(&mut self) {
-        drop(self.close());
+        self.let_go();
     }
 }

@@ -34,6 +34,8 @@ pub(crate) const METRICS_KEY: usize = usize::MAX - 2;
 pub(crate) const LANE_KEY: usize = usize::MAX - 3;
 /// How many connections are accepted before the others are looked at again.
 const ACCEPTS_MAX: usize = 256;
+/// How many bytes of heads go to the listener together: those that came at a time cost it one wake-up.
+const HEADS_LEN: usize = 4 * 1024;
 /// How often the lanes are probed.
 const PROBE_EVERY: Duration = Duration::from_secs(2);
 /// How often it is told that accepting pauses, at most.
@@ -111,6 +113,7 @@ impl Door {
             while let Some(waiting) = self.lot.pop_overdue(now) {
                 self.overdue(waiting, now);
             }
+            self.flush_written(0, now);
             if self.accept_from.is_some_and(|from| from <= now) {
                 self.accept_from = None;
                 self.listen();
@@ -177,6 +180,13 @@ impl Door {
         self.listen();
     }
 
+    /// Sends the heads that were written, where they have so many bytes.
+    fn flush_written(&mut self, len_min: usize, now: Instant) {
+        if let Some(number) = self.lanes.due(len_min) {
+            self.flush_lane(number, now);
+        }
+    }
+
     fn flush_lane(&mut self, number: usize, now: Instant) {
         if let Err(error) = self.lanes.flush(number) {
             self.mend_lane(number, &error, now);
@@ -211,10 +221,8 @@ impl Door {
         match waiting {
             Waiting::Request(connection) => self.collect(connection, now, scratch),
             Waiting::Room(stream) => self.work.submit_resumed(stream),
-            // It asked for no event but the one that the viewer is gone.
-            Waiting::Block(stream, _) if stream.has_landed() => self.work.submit_stream(stream),
+            // They asked for no event but the one that the viewer is gone.
             Waiting::Pace(stream) | Waiting::Block(stream, _) => self.work.submit_end(stream),
-            Waiting::Asked(asked, _) if asked.has_landed() => self.work.submit_asked(asked),
             Waiting::Goodbye(connection, len_left) => self.discard(connection, len_left, scratch),
             Waiting::Handover(..) | Waiting::Asked(..) => {}
         }
@@ -242,7 +250,7 @@ impl Door {
                         self.lanes.write(lane, id, &head);
                         connection.begin_request(len, body_len, facts);
                         self.lot.wait_for_handover(connection, lane, now);
-                        return self.flush_lane(lane, now);
+                        return self.flush_written(HEADS_LEN, now);
                     }
                     let asks_to_go_on = head.expects_continue && collected.len() == len;
                     connection.wait_for_body(len + body_len);
@@ -300,11 +308,11 @@ impl Door {
             Waiting::Room(mut stream) => stream.end_for(Closed::Stalled),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
             Waiting::Block(mut stream, _) => {
-                drop(stream.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
+                stream.land(Landing::Failed(ErrorKind::UpstreamTimeout));
                 self.work.submit_stream(stream);
             }
             Waiting::Asked(mut asked, _) => {
-                drop(asked.land(Landing::Failed(ErrorKind::UpstreamTimeout)));
+                asked.land(Landing::Failed(ErrorKind::UpstreamTimeout));
                 self.work.submit_asked(asked);
             }
             Waiting::Handover(connection, lane) => {

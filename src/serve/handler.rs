@@ -64,12 +64,18 @@ pub(crate) struct Answer {
     pub(crate) permit: Option<Permit>,
 }
 
+/// An answer that is known but for its first bytes, which are waited for.
+pub(crate) struct Begun {
+    response: Response,
+    chunks: Chunks,
+}
+
 /// What comes of a request.
 pub(crate) enum Outcome {
     /// Its answer.
     Answer(Box<Answer>),
-    /// Nothing before another request has fetched this.
-    Join(Wait),
+    /// Nothing before another request has fetched this; and what there is of the answer by then, where there is something.
+    Join(Wait, Option<Box<Begun>>),
     /// Nothing before its body was received, which takes its time.
     Receive(Box<Task>),
 }
@@ -88,11 +94,26 @@ impl From<Response> for Answer {
 
 impl Handler {
     /// Answers a request. Where the answer has the bytes of an object, the first of them are there already: what can fail has
-    /// failed before a head says 200. `landing` is what the request waited for, where it did; the first bytes are `first_len` at
-    /// most.
-    pub(crate) fn answer(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Outcome {
-        match self.route(request, peer, landing, first_len) {
-            Ok(outcome @ (Outcome::Join(_) | Outcome::Receive(_))) => outcome,
+    /// failed before a head says 200. `landing` is what the request waited for, where it did, and `begun` what there was of its
+    /// answer then; the first bytes are `first_len` at most.
+    pub(crate) fn answer(
+        &self,
+        request: &Request,
+        peer: IpAddr,
+        landing: Option<Landing>,
+        begun: Option<Box<Begun>>,
+        first_len: usize,
+    ) -> Outcome {
+        let outcome = match begun {
+            None => self.route(request, peer, landing, first_len),
+            Some(begun) => match self.go_on(request, peer, *begun, landing, first_len) {
+                // The object was replaced meanwhile.
+                Err(error) if error.kind() == ErrorKind::Changed => self.route(request, peer, None, first_len),
+                outcome => outcome,
+            },
+        };
+        match outcome {
+            Ok(outcome @ (Outcome::Join(..) | Outcome::Receive(_))) => outcome,
             Ok(Outcome::Answer(answer)) => Outcome::Answer(Box::new(self.complete(request, *answer))),
             Err(error) => Outcome::Answer(Box::new(self.refuse(request, &error))),
         }
@@ -183,7 +204,7 @@ impl Handler {
                 self.access.data(request, caller, Wanted::Object(&key))?;
                 let meta = match self.source.head(&key, landing.as_ref())? {
                     Looked::Meta(meta) => meta,
-                    Looked::Join(wait) => return Ok(Outcome::Join(wait)),
+                    Looked::Join(wait) => return Ok(Outcome::Join(wait, None)),
                 };
                 let entry = entry(&key, meta.size, meta.content_type(), meta.last_modified, &meta.id.etag);
                 Response::with_json(200, &entry).into()
@@ -192,12 +213,12 @@ impl Handler {
                 let pass = self.access.data(request, caller, Wanted::Object(&key))?;
                 let (lifetime, redirect) = (route::expires(query, self.url_ttl)?, route::redirect(query)?);
                 if let Looked::Join(wait) = self.source.head(&key, landing.as_ref())? {
-                    return Ok(Outcome::Join(wait));
+                    return Ok(Outcome::Join(wait, None));
                 }
                 // Without good credentials a presigned link waits for others, as a read does.
                 let turn = self.links.asks_store(&pass).then(|| self.source.turn(landing.as_ref()));
                 if matches!(turn, Some(None)) {
-                    return Ok(Outcome::Join(Wait::Turn));
+                    return Ok(Outcome::Join(Wait::Turn, None));
                 }
                 let base = self.base(request, peer);
                 let wanted = self.link_request(&key, lifetime, caller, &pass, &base);
@@ -250,7 +271,7 @@ impl Handler {
             // No store could be made to keep it.
             return Err(Error::new(ErrorKind::BadRequest, "DELETE has no conditions here"));
         }
-        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };
+        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn, None)) };
         let deleted = self.source.store.delete(key);
         self.source.forget(key);
         deleted.map(|()| Response::new(204).into())
@@ -267,11 +288,11 @@ impl Handler {
         first_len: usize,
     ) -> Result<Outcome, Error> {
         let is_head = request.method == "HEAD";
-        let permit = if is_head { None } else { Some(self.quota.enter(client)?) };
+        let mut permit = if is_head { None } else { Some(self.quota.enter(client)?) };
         for plans_left in (0..PLANS_MAX).rev() {
             let meta = match self.source.head(key, landing.as_ref())? {
                 Looked::Meta(meta) => meta,
-                Looked::Join(wait) => return Ok(Outcome::Join(wait)),
+                Looked::Join(wait) => return Ok(Outcome::Join(wait, None)),
             };
             let mut response = plan::answer(is_head, &request.fields, &meta, options);
             // The address may have a token in it, and a playlist or a document may lead elsewhere.
@@ -280,27 +301,57 @@ impl Handler {
             if is_head {
                 return Ok(response.into());
             }
-            let mut chunks = Chunks::new(Arc::clone(&self.source), part.clone());
-            chunks.limit_next(first_len);
-            if let Some(landing) = landing.take() {
-                drop(chunks.land(landing));
-            }
-            match chunks.first() {
-                Ok(First::Slice(slice)) => {
-                    return Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit })));
-                }
-                Ok(First::Join(wait)) => return Ok(Outcome::Join(wait)),
-                Err(error) => {
-                    if is_gone(error.kind()) {
-                        self.source.forget(key);
-                    }
-                    if error.kind() != ErrorKind::Changed || plans_left == 0 {
-                        return Err(error);
-                    }
-                }
+            let chunks = Chunks::new(Arc::clone(&self.source), part.clone());
+            match self.first(Begun { response, chunks }, landing.take(), first_len, permit.take()) {
+                Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => permit = Some(self.quota.enter(client)?),
+                outcome => return outcome,
             }
         }
         Err(ErrorKind::Changed.into())
+    }
+
+    /// The rest of an answer that waited for its first bytes.
+    fn go_on(
+        &self,
+        request: &Request,
+        peer: IpAddr,
+        begun: Begun,
+        landing: Option<Landing>,
+        first_len: usize,
+    ) -> Result<Outcome, Error> {
+        let caller = Caller::of(request, peer, &self.trusted_proxies, SystemTime::now());
+        let permit = self.quota.enter(caller.client)?;
+        self.first(begun, landing, first_len, Some(permit))
+    }
+
+    /// The first bytes of an answer, or what they wait for. Who waits is no stream yet.
+    fn first(
+        &self,
+        mut begun: Begun,
+        landing: Option<Landing>,
+        first_len: usize,
+        permit: Option<Permit>,
+    ) -> Result<Outcome, Error> {
+        begun.chunks.limit_next(first_len);
+        if let Some(landing) = landing {
+            begun.chunks.land(landing);
+        }
+        match begun.chunks.first() {
+            Ok(First::Slice(slice)) => {
+                let Begun { response, chunks } = begun;
+                Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit })))
+            }
+            Ok(First::Join(wait)) => {
+                begun.chunks.let_go();
+                Ok(Outcome::Join(wait, Some(Box::new(begun))))
+            }
+            Err(error) => {
+                if is_gone(error.kind()) {
+                    self.source.forget(&begun.chunks.id().key);
+                }
+                Err(error)
+            }
+        }
     }
 
     fn metrics(&self) -> Result<Response, Error> {
@@ -375,7 +426,7 @@ impl Handler {
     fn list(&self, request: &Request, caller: Caller, query: &str, landing: Option<&Landing>) -> Result<Outcome, Error> {
         let query = route::list_query(query)?;
         self.access.data(request, caller, Wanted::Prefix(&query.prefix))?;
-        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn)) };
+        let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn, None)) };
         let page = self.source.store.list(&query)?;
         let entries = page.entries.iter();
         let videos: Vec<Value> =

@@ -92,6 +92,8 @@ fn parts(request: tiny_http::Request) -> Option<(usize, Request)> {
 pub(crate) struct Lanes {
     ends: Vec<LaneEnd>,
     next: usize,
+    /// How many bytes of heads were written since the last flush.
+    written: usize,
     path: PathBuf,
     poller: Arc<Poller>,
     /// The event key of the first lane; those of the others lie below it.
@@ -122,7 +124,7 @@ pub(crate) fn open(poller: &Arc<Poller>, key: usize) -> Result<(Lanes, Listener)
     let server = tiny_http::Server::http_unix(&path)
         .map_err(|error| Error::new(ErrorKind::Internal, "cannot start the listener behind the door").with_source(error))?;
 
-    let mut lanes = Lanes { ends: Vec::with_capacity(LANES), next: 0, path, poller: Arc::clone(poller), key };
+    let mut lanes = Lanes { ends: Vec::with_capacity(LANES), next: 0, written: 0, path, poller: Arc::clone(poller), key };
     for number in 0..LANES {
         // One after the other, each proven before the next: a connection that has to wait for a thread of the listener may wait
         // for ever.
@@ -148,16 +150,24 @@ impl Lanes {
         Ok(lane)
     }
 
-    /// Which lane the next head goes by.
-    pub(crate) fn choose(&mut self) -> usize {
-        self.next = (self.next + 1) % self.ends.len();
+    /// Which lane the next head goes by: the same one until it is [flushed](Self::flush), so that heads which come at a time cost
+    /// the listener one wake-up.
+    pub(crate) fn choose(&self) -> usize {
         self.next
+    }
+
+    /// The lane that is to be flushed, where heads of so many bytes were written since the last time, or of any.
+    pub(crate) fn due(&self, len_min: usize) -> Option<usize> {
+        (self.written >= len_min.max(1)).then_some(self.next)
     }
 
     /// Writes a head anew, with the id of its connection. It is sent by [`flush`](Self::flush), once the connection is where the
     /// dispatcher will look for it.
     pub(crate) fn write(&mut self, number: usize, connection_id: usize, head: &Head<'_>) {
-        head.write_canonical(connection_id, &mut self.ends[number].backlog);
+        let backlog = &mut self.ends[number].backlog;
+        let before = backlog.len();
+        head.write_canonical(connection_id, backlog);
+        self.written += backlog.len() - before;
     }
 
     /// Sends what was written, as far as there is room. Where some is left, an event with the lane's key tells when to go on.
@@ -165,6 +175,10 @@ impl Lanes {
     /// # Errors
     /// Where the lane is broken.
     pub(crate) fn flush(&mut self, number: usize) -> io::Result<()> {
+        if number == self.next {
+            self.written = 0;
+            self.next = (self.next + 1) % self.ends.len();
+        }
         self.ends[number].flush()
     }
 
@@ -222,6 +236,27 @@ mod tests {
         };
         lanes.write(number, id, &head);
         lanes.flush(number)
+    }
+
+    #[test]
+    fn heads_that_come_at_a_time_go_by_one_lane() {
+        let poller = Arc::new(Poller::new().unwrap());
+        let (mut lanes, listener) = open(&poller, usize::MAX - 10).unwrap();
+        let Outcome::Head(head, _) = parse(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", &mut Seen::default()) else {
+            panic!("a good head")
+        };
+        assert_eq!(lanes.due(0), None, "nothing was written");
+        let number = lanes.choose();
+        for id in 1..4 {
+            assert_eq!(lanes.choose(), number);
+            lanes.write(number, id, &head);
+        }
+        assert_eq!((lanes.due(0), lanes.due(40), lanes.due(4096)), (Some(number), Some(number), None));
+        lanes.flush(number).unwrap();
+        assert_eq!(lanes.due(0), None);
+        assert_ne!(lanes.choose(), number, "the next ones go by another");
+        let ids: Vec<_> = (0..3).map(|_| listener.receive().unwrap().map(|(id, _)| id)).collect();
+        assert_eq!(ids, [Some(1), Some(2), Some(3)]);
     }
 
     #[test]

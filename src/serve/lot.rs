@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -110,6 +110,14 @@ impl Waiting {
     }
 }
 
+/// Who waited for something that came, and has it.
+pub(crate) enum Landed {
+    Stream(Box<Stream>),
+    Asked(Box<Asked>),
+}
+
+type Onward = Box<dyn Fn(Landed) + Send + Sync>;
+
 pub(crate) struct Lot {
     poller: Arc<Poller>,
     patience: Patience,
@@ -119,6 +127,8 @@ pub(crate) struct Lot {
     /// How many bytes the heads have that are not answered yet.
     asked_len: AtomicUsize,
     metrics: Arc<Metrics>,
+    /// Who goes on with what was waited for.
+    onward: OnceLock<Onward>,
 }
 
 #[derive(Default)]
@@ -174,16 +184,6 @@ impl Slot {
         }
     }
 
-    /// Whether what it waits for is there, and no event will tell of it.
-    fn is_ready(&self) -> bool {
-        match &self.waiting {
-            Some(Waiting::Request(_)) => true,
-            Some(Waiting::Block(stream, _)) => stream.has_landed(),
-            Some(Waiting::Asked(asked, _)) => asked.has_landed(),
-            _ => false,
-        }
-    }
-
     /// Whether it waits for a request that has come meanwhile.
     fn may_have_asked(&self) -> bool {
         matches!(&self.waiting, Some(Waiting::Request(connection)) if connection.may_have_asked())
@@ -234,7 +234,7 @@ impl Inner {
 impl Lot {
     pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room, metrics: Arc<Metrics>) -> Self {
         let (inner, emptied, asked_len) = (Mutex::default(), Condvar::new(), AtomicUsize::new(0));
-        Self { poller, patience, room, inner, emptied, asked_len, metrics }
+        Self { poller, patience, room, inner, emptied, asked_len, metrics, onward: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -419,32 +419,44 @@ impl Lot {
         self.put(asked.connection.id, Waiting::Asked(asked, wait), deadline);
     }
 
-    /// What these connections waited for came: the door hands them on. Says how many there were. The others left meanwhile, or
-    /// gave up, or have it already: a number may stand in a list of those who wait long after its connection went on to wait for
-    /// something else, and what became of the one thing says nothing of the other.
+    /// Names who goes on with the connections for which came what they waited for. To be said once, before any waits.
+    pub(crate) fn set_onward(&self, onward: impl Fn(Landed) + Send + Sync + 'static) {
+        // Whoever said it first goes on with them.
+        let _ = self.onward.set(Box::new(onward));
+    }
+
+    /// What these connections waited for came, and they go on. Says how many there were. The others left meanwhile, or gave up, or
+    /// have it already: a number may stand in a list of those who wait long after its connection went on to wait for something else,
+    /// and what became of the one thing says nothing of the other.
     pub(crate) fn deliver(&self, ids: &[usize], wait: &Wait, landing: &Landing) -> usize {
         let mut inner = self.lock();
-        let Inner { slots, ready, .. } = &mut *inner;
-        let before = ready.len();
-        // Of what is dropped some comes back here.
-        let mut of_no_use = Vec::new();
+        let mut landed = Vec::with_capacity(ids.len());
         for id in ids {
-            match slots.get_mut(id).and_then(|slot| slot.waiting.as_mut()) {
-                Some(Waiting::Block(stream, its)) if its == wait && !stream.has_landed() => {
-                    of_no_use.extend(stream.land(landing.clone()));
+            let waits_for = inner.slots.get(id).and_then(|slot| slot.waiting.as_ref());
+            if let Some(Waiting::Block(_, its) | Waiting::Asked(_, its)) = waits_for
+                && its == wait
+            {
+                landed.extend(inner.take(*id));
+            }
+        }
+        // What a landing is dropped for may come back here.
+        drop(inner);
+        let count = landed.len();
+        for waiting in landed {
+            let landed = match waiting {
+                Waiting::Block(mut stream, _) => {
+                    stream.land(landing.clone());
+                    Landed::Stream(stream)
                 }
-                Some(Waiting::Asked(asked, its)) if its == wait && !asked.has_landed() => {
-                    of_no_use.extend(asked.land(landing.clone()));
+                Waiting::Asked(mut asked, _) => {
+                    asked.land(landing.clone());
+                    Landed::Asked(asked)
                 }
                 _ => continue,
+            };
+            if let Some(onward) = self.onward.get() {
+                onward(landed);
             }
-            ready.push_back(*id);
-        }
-        let count = ready.len() - before;
-        drop(inner);
-        drop(of_no_use);
-        if count > 0 {
-            self.wake_door();
         }
         count
     }
@@ -463,8 +475,11 @@ impl Lot {
         }
     }
 
-    fn put(&self, id: usize, waiting: Waiting, deadline: Instant) {
+    fn put(&self, id: usize, mut waiting: Waiting, deadline: Instant) {
         let mut inner = self.lock();
+        if let Waiting::Room(stream) = &mut waiting {
+            stream.connection.shrink(inner.slots.len());
+        }
         let Inner { draining, closed, kept_len, .. } = *inner;
         let Some(slot) = inner.slots.get_mut(&id).filter(|_| !closed) else {
             drop(inner);
@@ -545,13 +560,13 @@ impl Lot {
             .collect()
     }
 
-    /// Takes out the next connection whose request came already, or for which came what it waited for. Some that were told of
-    /// have been taken out since, by an event or because it was late, and may wait for something else by now: they are left alone.
+    /// Takes out the next connection whose request came already. Some have been taken out since, by an event or because it was late,
+    /// and may wait for something else by now: they are left alone.
     pub(crate) fn pop_ready(&self) -> Option<Waiting> {
         let mut inner = self.lock();
         loop {
             let id = inner.ready.pop_front()?;
-            if inner.slots.get(&id).is_some_and(Slot::is_ready) {
+            if inner.slots.get(&id).is_some_and(|slot| matches!(slot.waiting, Some(Waiting::Request(_)))) {
                 return inner.take(id);
             }
         }

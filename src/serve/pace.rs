@@ -80,8 +80,8 @@ impl Paced {
     }
 
     /// See [`Chunks::land`].
-    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
-        self.chunks.land(landing)
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.chunks.land(landing);
     }
 
     /// See [`Chunks::pause`].

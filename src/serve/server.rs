@@ -220,6 +220,12 @@ impl Parts {
         let metrics_apart = metrics_addr.is_some();
         let uploads = Uploads::default();
         let work = Arc::new(Work { handler, pool, lot: Arc::clone(&lot), pace, visits, uploads, metrics_apart });
+        let onward = Arc::downgrade(&work);
+        lot.set_onward(move |landed| {
+            if let Some(work) = onward.upgrade() {
+                work.submit_landed(landed);
+            }
+        });
         let door = Door {
             poller,
             listener: Some(socket),

@@ -183,8 +183,8 @@ impl Shared {
         }
     }
 
-    /// So many bytes had to be read.
-    pub(crate) fn note_missed(&self, len: usize) {
+    /// Blocks of so many bytes were not here.
+    pub(crate) fn note_missed(&self, len: u64) {
         if let Some(churn) = &self.churn {
             churn.note_missed(len, Instant::now());
         }

@@ -169,17 +169,11 @@ impl Stream {
         self.connection
     }
 
-    /// Takes what it waited for, and gives what is of no use: what it had taken before, or what it never waits for.
-    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
-        match &mut self.rest {
-            Some(rest) => rest.land(landing),
-            None => Some(landing),
+    /// Takes what it waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        if let Some(rest) = &mut self.rest {
+            rest.land(landing);
         }
-    }
-
-    /// Whether what it waited for came.
-    pub(crate) fn has_landed(&self) -> bool {
-        self.rest.as_ref().is_some_and(|rest| rest.chunks().has_landed())
     }
 
     /// Whether it holds a read of the store, or a slice of one.

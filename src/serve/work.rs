@@ -15,9 +15,9 @@ use crate::metrics::{Census, Closed};
 use crate::serve::body;
 use crate::serve::connection::{Connection, Entrance};
 use crate::serve::flights::{Landing, Wait};
-use crate::serve::handler::{Answer, Handler, Outcome};
+use crate::serve::handler::{Answer, Begun, Handler, Outcome};
 use crate::serve::lanes::Request;
-use crate::serve::lot::Lot;
+use crate::serve::lot::{Landed, Lot};
 use crate::serve::pace::{Pace, Paced};
 use crate::serve::pool::{Lane, Pool};
 use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream, Turn};
@@ -50,19 +50,16 @@ pub(crate) struct Asked {
     since: Instant,
     /// What it waited for, where it did.
     landing: Option<Landing>,
+    /// What there was of its answer then.
+    begun: Option<Box<Begun>>,
     /// How often that was a failure.
     failures: u32,
 }
 
 impl Asked {
-    /// Takes what it waited for, and gives what it had taken before, if it did.
-    pub(crate) fn land(&mut self, landing: Landing) -> Option<Landing> {
-        self.landing.replace(landing)
-    }
-
-    /// Whether what it waited for came.
-    pub(crate) fn has_landed(&self) -> bool {
-        self.landing.is_some()
+    /// Takes what it waited for.
+    pub(crate) fn land(&mut self, landing: Landing) {
+        self.landing = Some(landing);
     }
 
     /// It ends for this reason, whoever drops it.
@@ -106,7 +103,15 @@ impl Work {
         let is_upload = matches!(request.method.as_str(), "PUT" | "POST");
         let asks_store = route.is_some_and(|route| route.asks_store());
         let lane = if asks_store && !is_upload { Lane::FirstByte } else { Lane::Light };
-        self.submit_asked(Box::new(Asked { connection, visit, request, lane, since, landing: None, failures: 0 }));
+        self.submit_asked(Box::new(Asked { connection, visit, request, lane, since, landing: None, begun: None, failures: 0 }));
+    }
+
+    /// Queues what goes on because what it waited for came.
+    pub(crate) fn submit_landed(self: &Arc<Self>, landed: Landed) {
+        match landed {
+            Landed::Stream(stream) => self.submit_stream(stream),
+            Landed::Asked(asked) => self.submit_asked(asked),
+        }
     }
 
     /// Queues a request, for the first time or because what it waited for came.
@@ -150,7 +155,7 @@ impl Work {
             // It left while it was queued. The store need not be asked for nobody.
             return;
         }
-        let landing = asked.landing.take();
+        let (landing, begun) = (asked.landing.take(), asked.begun.take());
         let mut failed = None;
         if let Some(Landing::Failed(kind)) = &landing {
             asked.failures += 1;
@@ -165,12 +170,15 @@ impl Work {
         let scope = asked.visit.enter();
         let outcome = match failed.or_else(|| self.at_entrance(&asked).err()) {
             Some(error) => Outcome::Answer(Box::new(self.handler.refuse(&asked.request, &error))),
-            None => self.handler.answer(&asked.request, peer, landing, quantum_len),
+            None => self.handler.answer(&asked.request, peer, landing, begun, quantum_len),
         };
         asked.visit.leave(scope);
         match outcome {
             Outcome::Answer(answer) => self.send(*asked, *answer, quantum_len),
-            Outcome::Join(wait) => self.join_asked(asked, &wait),
+            Outcome::Join(wait, begun) => {
+                asked.begun = begun;
+                self.join_asked(asked, &wait);
+            }
             Outcome::Receive(task) => self.start_upload(asked, *task),
         }
     }
