@@ -27,8 +27,8 @@ UNITS = {
 MORE_IS_BETTER = {"MB/s", "ranges/s"}
 
 # Section, load, metric, vidgate's name there, which way and how far the ratio is to go, the other whose ratio is the bar, and
-# those whose ratio is told beside it. The bars were set by a plain proxy that costs 0.97 CPU s/GB, which is nginx with the buffers it
-# has by default; the same with large buffers, and a slice cache, stand beside it.
+# those whose ratio is told beside it. The bars were set by a plain proxy that costs 0.97 CPU s/GB, which is what nginx
+# costs where nothing but `proxy_pass` is said; the same tuned, and a slice cache, stand beside it.
 RATIOS = [
     ("cached", "8", "cpu", "vidgate-cached", "<=", 1.0, "nginx-stock", ["nginx", "nginx-slice"]),
     ("cached", "8", "MB/s", "vidgate-cached", ">=", 1.3, "nginx-stock", ["nginx", "nginx-slice"]),

@@ -4,8 +4,8 @@
 #   vidgate         with its default settings: 64 MiB of cache
 #   vidgate-cached  with a cache that holds the hot film
 #   vidgate-nocache without a cache
-#   nginx           a plain proxy to the same presigned URLs
-#   nginx-stock     the same with the buffers that nginx has by default, of 4 KiB
+#   nginx-stock     a plain proxy to the same presigned URLs, as nginx is where nothing else is said: `proxy_pass`
+#   nginx           the same tuned: its connections to the bucket kept, buffers of 64 KiB, nothing written to disk
 #   nginx-slice     a slice cache before them; below /cold/ each request finds its cache empty
 #   rclone          `rclone serve http`, and rclone-cached with its cache of files
 #   vidgate-files   on a directory, and nginx-files on the same one, with sendfile
@@ -95,12 +95,13 @@ sign_films() {
     sed -E 's|^http://[^/]*/films(/[^?]*)\?(.*)|\1 "\2";|' "$work/signed-hot" "$work/signed-cold" > "$work/signatures"
 }
 
-# Access log off, as with vidgate here; connections to the store kept; a megabyte of buffers for each viewer and no temporary files,
-# which slow viewers of a plain proxy would fill disks with.
+# Access log off, as with vidgate here. All but nginx-stock keep their connections to the store, and have a megabyte of buffers for each
+# viewer and no temporary files, which slow viewers would fill disks with.
 configure_nginx() {
-    local locations buffers='proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k;'
+    local locations kept='keepalive 128; keepalive_requests 1000000;' tuned='proxy_http_version 1.1; proxy_set_header Connection "";
+        proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k; proxy_max_temp_file_size 0;'
     mkdir -p "$work/$1"
-    [ "$1" != nginx-stock ] || buffers=
+    [ "$1" != nginx-stock ] || kept='' tuned=''
     case $1 in
         nginx | nginx-stock) locations="location / { proxy_pass http://store/films\$uri?\$signature; }" ;;
         nginx-files) locations="root $work/films;" ;;
@@ -124,11 +125,11 @@ http {
     map_hash_max_size 1024; map_hash_bucket_size 128;
     map \$uri \$film { "~^/cold/(.*)" /\$1; default \$uri; }
     map \$film \$signature { include $work/signatures; }
-    upstream store { server 127.0.0.1:9401; keepalive 128; keepalive_requests 1000000; }
+    upstream store { server 127.0.0.1:9401; $kept }
     server {
         listen 127.0.0.1:${port[$1]} backlog=4096;
-        proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host 127.0.0.1:9401;
-        $buffers proxy_max_temp_file_size 0;
+        proxy_set_header Host 127.0.0.1:9401;
+        $tuned
         $locations
     }
 }

@@ -52,7 +52,7 @@ about() {
     printf 'cores\t%s\n' "$(nproc)"
     printf 'turns\t%s of %s seconds\n' "$turns" "$seconds"
     printf 'vidgate\t%s\n' "$("$vidgate" --version | cut -d' ' -f2), release build"
-    printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); a plain proxy to presigned URLs, its connections to the bucket kept, buffers of 64 KiB, access log off; \`nginx-stock\` with the buffers it has by default, of 4 KiB; \`nginx-slice\` with a cache of slices of 1 MiB; \`nginx-files\` with sendfile"
+    printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); \`nginx-stock\` is a plain proxy to presigned URLs with nothing else said; \`nginx\` is the same tuned: its connections to the bucket kept, buffers of 64 KiB, nothing written to disk; \`nginx-slice\` with a cache of slices of 1 MiB; \`nginx-files\` with sendfile"
     printf 'rclone\t%s\n' "$("$rclone" version | sed -n '1s/rclone //p'), \`serve http\`; \`rclone-cached\` with \`--vfs-cache-mode full\`"
     printf 'node\t%s\n' "$(node --version | tr -d v), express $(jq -r '.dependencies.express' $packages), @aws-sdk/client-s3 $(jq -r '.dependencies["@aws-sdk/client-s3"]' $packages), a process a core: \`benches/peers/node/server.mjs\`"
     printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//'); \`minio\` is the bucket itself, read by presigned URLs"
