@@ -95,7 +95,7 @@ impl<'c> BodyReader<'c> {
     pub(crate) fn go_on(&mut self) -> Result<(), Error> {
         if self.connection.take_expectation() {
             // The socket has room: nothing was sent since the last answer, which the client has had.
-            self.connection.send(CONTINUE, false).map_err(gone)?;
+            self.connection.send(&[], CONTINUE).map_err(gone)?;
         }
         Ok(())
     }

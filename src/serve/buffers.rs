@@ -10,6 +10,9 @@ use bytes::Bytes;
 /// The length of a buffer, in bytes: the most that a viewer costs in memory while it is served. Larger ones gain nothing (a socket
 /// takes about as much at a time), and fit no cache of the processor.
 pub(crate) const BUFFER_LEN: usize = 128 * 1024;
+/// The length of those for slices that are no longer: first ones, and parts of films that somebody asks for one by one. What is read
+/// into the front of a longer one costs as much again, for all of that is zeroed before (`append`).
+pub(crate) const SMALL_LEN: usize = 64 * 1024;
 
 /// A block that fills less than this part of its buffer is kept in a buffer of its own size.
 const COPIED_SHARE: usize = 2;
@@ -20,6 +23,7 @@ const COPIED_SHARE: usize = 2;
 #[derive(Default)]
 pub(crate) struct Buffers {
     free: Mutex<Vec<Vec<u8>>>,
+    small: Mutex<Vec<Vec<u8>>>,
     /// How many hold a slice of one stream, and how many a block that many may share, the cache among them.
     slices: AtomicUsize,
     blocks: AtomicUsize,
@@ -36,12 +40,23 @@ impl Buffers {
         used.unwrap_or_else(|| Vec::with_capacity(BUFFER_LEN))
     }
 
+    /// An empty buffer for so many bytes at most, of those that a slice has.
+    pub(crate) fn take_for(&self, len: usize) -> Vec<u8> {
+        if len > SMALL_LEN {
+            return self.take();
+        }
+        let used = self.small.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        used.unwrap_or_else(|| Vec::with_capacity(SMALL_LEN))
+    }
+
     /// Takes a buffer back.
     pub(crate) fn give_back(&self, mut buffer: Vec<u8>) {
+        buffer.clear();
         // A store may have put another buffer in its place, or made it grow.
-        if buffer.capacity() == BUFFER_LEN {
-            buffer.clear();
-            self.lock().push(buffer);
+        match buffer.capacity() {
+            BUFFER_LEN => self.lock().push(buffer),
+            SMALL_LEN => self.small.lock().unwrap_or_else(PoisonError::into_inner).push(buffer),
+            _ => {}
         }
     }
 
@@ -131,7 +146,13 @@ mod tests {
         assert_eq!((&kept[..], buffers.lock().len()), (&b"small"[..], 1));
         buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
         assert_eq!(buffers.lock().len(), 1);
+        drop(buffers.share_slice(buffers.take_for(SMALL_LEN)));
+        assert_eq!((buffers.lock().len(), buffers.small.lock().unwrap().len()), (1, 1));
+        assert_eq!(buffers.take_for(1).capacity(), SMALL_LEN);
+        assert_eq!(buffers.take_for(SMALL_LEN + 1).capacity(), BUFFER_LEN);
+        assert_eq!((buffers.lock().len(), buffers.small.lock().unwrap().len()), (0, 0));
     }
+
     #[test]
     fn slices_are_counted_while_they_are_held() {
         let buffers = Arc::<Buffers>::default();

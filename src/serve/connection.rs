@@ -215,23 +215,19 @@ impl Connection {
         self.body = BodyFraming::None;
     }
 
-    /// Sends what there is room for; see [`send`].
-    pub(crate) fn send(&self, bytes: &[u8], more: bool) -> std::io::Result<usize> {
+    /// Sends what there is room for of a head and what follows it, either of which may be empty, and says how much that was of both
+    /// together; see [`send`].
+    pub(crate) fn send(&self, head: &[u8], slice: &[u8]) -> std::io::Result<usize> {
         // What begins while there is room is taken up to the end of a packet of 64 KiB, however little room there is.
         let piece_len = self.not_sent_max.max(PIECE_LEN_MIN);
-        let mut sent = 0;
-        for piece in bytes.chunks(piece_len) {
-            match send(&*self.socket, piece, more) {
-                Ok(len) => {
-                    sent += len;
-                    if len < piece.len() {
-                        break;
-                    }
-                }
-                Err(error) if sent == 0 => return Err(error),
-                // The next call says it again.
-                Err(_) => break,
-            }
+        let (mut piece, mut rest) = slice.split_at(slice.len().min(piece_len));
+        let mut sent = send(&*self.socket, head, piece)?;
+        let mut due = head.len() + piece.len();
+        while sent == due && !rest.is_empty() {
+            (piece, rest) = rest.split_at(rest.len().min(piece_len));
+            due += piece.len();
+            // What went wrong the next call says again.
+            sent += send(&*self.socket, &[], piece).unwrap_or(0);
         }
         Ok(sent)
     }

@@ -38,8 +38,9 @@ impl Direct {
             None => source.open(id, ask.at..ask.span_end)?,
         };
         let left = usize::try_from(span.end - ask.at).unwrap_or(usize::MAX);
-        let mut buffer = source.buffers.take();
-        let read = span.read(&mut buffer, ask.len_max.min(left), ask.at);
+        let len_max = ask.len_max.min(left);
+        let mut buffer = source.buffers.take_for(len_max);
+        let read = span.read(&mut buffer, len_max, ask.at);
         let slice = source.buffers.share_slice(buffer);
         read?;
         let is_end = ask.at + slice.len() as u64 == span.end;

@@ -256,7 +256,7 @@ impl Door {
                     connection.wait_for_body(len + body_len);
                     // RFC 9110 section 10.1.1. Twenty-five bytes fit every socket that has nothing to send; a client that gets
                     // only some of them waits a moment and goes on by itself.
-                    if asks_to_go_on && connection.send(CONTINUE, false).is_err() {
+                    if asks_to_go_on && connection.send(&[], CONTINUE).is_err() {
                         return;
                     }
                 }
@@ -343,7 +343,7 @@ impl Door {
         if let (Body::Bytes(body), false) = (&response.body, is_head) {
             bytes.extend_from_slice(body);
         }
-        if let Ok(len) = connection.send(&bytes, false) {
+        if let Ok(len) = connection.send(&[], &bytes) {
             visit.sent(len, Instant::now());
             visit.cut_short(Closed::Refused);
             self.lot.wait_for_goodbye(connection, now);

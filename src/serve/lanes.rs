@@ -216,7 +216,7 @@ impl Lanes {
 
 impl LaneEnd {
     fn flush(&mut self) -> io::Result<()> {
-        let len = send(&*self.socket, &self.backlog, false)?;
+        let len = send(&*self.socket, &[], &self.backlog)?;
         self.backlog.drain(..len);
         if self.backlog.is_empty() {
             return Ok(());

@@ -4,7 +4,7 @@
 //! `cli/scheduling.rs` the only file that has `unsafe` in it. Not in scope: what is read and written.
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use polling::{AsRawSource, AsSource, Event, Poller};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::AsFd;
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags};
 
 /// A socket that is registered with the poller from its first moment to its last. It is registered for no event; interest is
 /// asked for one event at a time.
@@ -135,17 +135,20 @@ pub(crate) fn has_unread(socket: impl AsFd) -> bool {
     matches!(rustix::net::recv(socket, &mut [0; 1], RecvFlags::DONTWAIT | RecvFlags::PEEK), Ok((1.., _)))
 }
 
-/// Sends what the socket has room for and says how much that was: less than `bytes` where it has no more room now. With `more`
-/// the kernel may hold a short packet back for what follows at once.
-pub(crate) fn send(socket: impl AsFd, bytes: &[u8], more: bool) -> io::Result<usize> {
+/// Sends what the socket has room for of two parts, either of which may be empty, as if they were one. Says how much that was: less than
+/// both where it has no more room now.
+pub(crate) fn send(socket: impl AsFd, first: &[u8], second: &[u8]) -> io::Result<usize> {
     // Without NOSIGNAL a peer that is gone would raise SIGPIPE, and an embedding program may not ignore that.
-    let mut flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    flags.set(SendFlags::MORE, more);
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    let _ = more;
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
     loop {
-        return match rustix::net::send(&socket, bytes, flags) {
+        let outcome = match (first, second) {
+            ([], bytes) | (bytes, []) => rustix::net::send(&socket, bytes, flags),
+            _ => {
+                let parts = [IoSlice::new(first), IoSlice::new(second)];
+                rustix::net::sendmsg(&socket, &parts, &mut SendAncillaryBuffer::default(), flags)
+            }
+        };
+        return match outcome {
             Ok(len) => Ok(len),
             Err(Errno::INTR) => continue,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),

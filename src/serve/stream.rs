@@ -121,20 +121,20 @@ impl Stream {
                     }
                 }
             }
-            let in_head = !self.head.is_empty();
-            let more = in_head && !self.slice.is_empty();
-            let bytes = if in_head { &mut self.head } else { &mut self.slice };
-            match self.connection.send(bytes, more) {
+            match self.connection.send(&self.head, &self.slice) {
                 Ok(len) => {
                     if len > 0 {
                         self.last_progress = Instant::now();
                         self.visit.sent(len, self.last_progress);
                     }
-                    let full = len < bytes.len();
-                    bytes.advance(len);
-                    if bytes.is_empty() {
-                        // Empty, it would still keep its buffer, for as long as the film lasts.
-                        *bytes = Bytes::new();
+                    let full = len < self.head.len() + self.slice.len();
+                    let of_head = len.min(self.head.len());
+                    for (bytes, len) in [(&mut self.head, of_head), (&mut self.slice, len - of_head)] {
+                        bytes.advance(len);
+                        if bytes.is_empty() {
+                            // Empty, it would still keep its buffer, for as long as the film lasts.
+                            *bytes = Bytes::new();
+                        }
                     }
                     sent += len;
                     if full {

@@ -11,8 +11,9 @@ use crate::serve::flights::{Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::source::Source;
 
-/// The part of the pool's threads that stays free of reads, as a divisor.
-const FREE_SHARE: usize = 4;
+/// The part of the pool's threads that stays free of reads, as a divisor. What is here never waits, so a thread for each core would be
+/// enough for that.
+const FREE_SHARE: usize = 8;
 
 /// The reads that may be under way.
 pub(crate) struct Turns {

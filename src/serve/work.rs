@@ -36,6 +36,9 @@ const SOON_DRAIN: Duration = Duration::from_millis(100);
 /// So many requests that wait for their first byte are a crowd: a few milliseconds' work.
 const CROWD: usize = 64;
 
+/// A client that asked so recently is not looked for before it is answered.
+const QUEUED_BRIEFLY: Duration = Duration::from_millis(2);
+
 /// How long a request waits for what others fetch before it is an error.
 const JOINED_MAX: Duration = Duration::from_secs(30);
 /// How many fetches of others may fail before a request that waits for them is an error.
@@ -151,7 +154,7 @@ impl Work {
     }
 
     fn answer(self: &Arc<Self>, mut asked: Box<Asked>) {
-        if asked.connection.is_reset() {
+        if asked.since.elapsed() > QUEUED_BRIEFLY && asked.connection.is_reset() {
             // It left while it was queued. The store need not be asked for nobody.
             return;
         }
@@ -262,7 +265,7 @@ impl Work {
         if self.lot.is_draining() {
             connection.end_after_answer();
         }
-        let mut head = Vec::with_capacity(1024);
+        let mut head = Vec::with_capacity(1000);
         let date = httpdate::fmt_http_date(SystemTime::now());
         answer.response.field("X-Request-Id", visit.id.as_str());
         answer.response.write_head(&date, connection.persistence(), &mut head);

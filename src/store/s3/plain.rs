@@ -29,6 +29,12 @@ use crate::store::append::{self, Reads};
 /// The fields of a reply; S3 and MinIO send some fifteen.
 const FIELDS_MAX: usize = 100;
 
+/// Those of a reply 206 that anybody looks at, here or in `reply`.
+const PART_FIELDS: [&str; 5] = ["etag", "content-range", "content-length", "transfer-encoding", "connection"];
+
+/// Room for a head that is sent, in bytes. From 1,033 on glibc has no free pieces of a thread's own.
+const HEAD_CAPACITY: usize = 1000;
+
 /// How much is read at once where a head is due, in bytes. What of the body comes with it is copied, so it is not much.
 const HEAD_PIECE_LEN: usize = 2 * 1024;
 
@@ -142,7 +148,7 @@ impl Plain {
     ) -> Result<Response<Payload>, Error> {
         let rest = url.strip_prefix("http://").unwrap_or_default();
         let (host, target) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        let mut head = Vec::with_capacity(1024);
+        let mut head = Vec::with_capacity(HEAD_CAPACITY);
         let agent = concat!("vidgate/", env!("CARGO_PKG_VERSION"));
         // Writing into memory does not fail. A store that compressed would break every range.
         let _ = write!(head, "GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: {agent}\r\naccept-encoding: identity\r\n");
@@ -436,7 +442,9 @@ fn parse(request: &Request, input: &[u8]) -> Result<Option<(Response<()>, usize)
     *reply.status_mut() = status;
     let is_11 = parsed.version == Some(1);
     *reply.version_mut() = if is_11 { ureq::http::Version::HTTP_11 } else { ureq::http::Version::HTTP_10 };
-    for field in parsed.headers.iter() {
+    let is_of_use =
+        |name: &str| status != StatusCode::PARTIAL_CONTENT || PART_FIELDS.iter().any(|it| name.eq_ignore_ascii_case(it));
+    for field in parsed.headers.iter().filter(|field| is_of_use(field.name)) {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| not_http())?;
         let value = HeaderValue::from_bytes(field.value).map_err(|_| not_http())?;
         reply.headers_mut().append(name, value);
