@@ -25,7 +25,8 @@
 //!    │
 //!    ▼
 //!  lot ─────────── where a connection waits for room, for its next request or for the end: no thread, no buffer
-//!    └──────────── the door sees what it waited for, or that it waited too long, and hands it on
+//!    └──────────── the door sees what it waited for, or that it waited too long, and hands it on; what another stream
+//!                  read for it comes with that one, and goes to the pool at once
 //! ```
 //!
 //! # Example

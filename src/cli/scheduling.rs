@@ -15,14 +15,27 @@ use std::io;
 pub(super) fn ask_for_batches() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     {
-        // SAFETY: it takes and gives numbers only, and 0 is the calling thread.
-        let policy = unsafe { libc::sched_getscheduler(0) };
-        if policy == libc::SCHED_OTHER {
-            let param = libc::sched_param { sched_priority: 0 };
-            // SAFETY: the pointer is to a value of that type, which is only read, and only during the call.
-            if unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const param) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
+        // Asked of the kernel itself: musl's functions of these names refuse, and its `sched_param` is another.
+        const THIS_THREAD: libc::c_long = 0;
+        // SAFETY: it takes and gives numbers only.
+        match unsafe { libc::syscall(libc::SYS_sched_getscheduler, THIS_THREAD) } {
+            -1 => return Err(io::Error::last_os_error()),
+            policy if policy != libc::c_long::from(libc::SCHED_OTHER) => return Ok(()),
+            _ => {}
+        }
+        // The kernel's `sched_param` is one number, the priority, of which there is none here.
+        let param: libc::c_int = 0;
+        // SAFETY: the pointer is to a value of that type, which is only read, and only during the call.
+        let outcome = unsafe {
+            libc::syscall(
+                libc::SYS_sched_setscheduler,
+                THIS_THREAD,
+                libc::c_long::from(libc::SCHED_BATCH),
+                std::ptr::from_ref(&param),
+            )
+        };
+        if outcome != 0 {
+            return Err(io::Error::last_os_error());
         }
     }
     Ok(())

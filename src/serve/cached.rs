@@ -21,6 +21,7 @@ use bytes::Bytes;
 use crate::error::Error;
 use crate::object::ObjectId;
 use crate::serve::chunks::Ask;
+use crate::serve::churn;
 use crate::serve::flights::{Landing, Lead, Wait};
 use crate::serve::pool;
 use crate::serve::source::{Fill, OpenSpan, Shared, Source};
@@ -68,7 +69,7 @@ impl Cached {
                 drop(is_left_here.then(|| self.pause(source, shared)));
                 let slice = self.cut(block, block_id, ask);
                 source.metrics.cache_joined.inc_by(slice.len() as u64);
-                shared.note_hit(slice.len());
+                shared.note_hit(self.begun_len(&slice, ask));
                 return Ok(Got::Slice(slice, false));
             }
             Some(Landing::Failed(kind)) => return Err(Landing::failure(*kind)),
@@ -158,7 +159,7 @@ impl Cached {
     fn hit(&self, source: &Source, shared: &Shared, block: &Bytes, block_id: BlockId, ask: &Ask) -> Got {
         let slice = self.cut(block, block_id, ask);
         source.metrics.cache_hit.inc_by(slice.len() as u64);
-        shared.note_hit(slice.len());
+        shared.note_hit(self.begun_len(&slice, ask));
         Got::Slice(slice, false)
     }
 
@@ -255,6 +256,11 @@ impl Cached {
             // Another stream's is there already.
             Some(fill) => source.buffers.give_back(fill.block),
         }
+    }
+
+    /// How long the blocks are that begin in this slice: what is counted of it for the cache, as it was when they were read.
+    fn begun_len(&self, slice: &Bytes, ask: &Ask) -> u64 {
+        churn::begun_len(&(ask.at..ask.at + slice.len() as u64), ask.is_first, self.object_size)
     }
 
     /// The part of a block that is asked for.

@@ -26,7 +26,7 @@ use crate::serve::flights::{Landing, Wait};
 use crate::serve::outage::{Outage, is_passing};
 use crate::serve::source::{OpenSpan, Source};
 use crate::serve::turns::HeldTurn;
-use crate::store::blocks::ObjectDigest;
+use crate::store::blocks::{BlockId, ObjectDigest};
 
 /// The first slice, and the first after each pause, in bytes; the next ones double. What the socket then has no room for was read
 /// for nothing.
@@ -47,6 +47,7 @@ const FIRST_TRIES: usize = 2;
 pub(crate) struct Chunks {
     source: Arc<Source>,
     id: ObjectId,
+    object_size: u64,
     left: Range<u64>,
     chunk_len: u64,
     reader: Reader,
@@ -111,7 +112,10 @@ impl Chunks {
             Some(shared) => {
                 let object = ObjectDigest::new(&source.identity, &part.id, part.object_size);
                 match &shared.churn {
-                    Some(churn) if churn.passes_by(Wanted::of(object, &part.range), Instant::now()) => {
+                    Some(churn)
+                        if churn.passes_by(Wanted::of(object, &part.range), Instant::now())
+                            && !shared.blocks.is_in_ram(BlockId::at(object, part.range.start)) =>
+                    {
                         Reader::Direct(Direct::default())
                     }
                     _ => Reader::Cached(Cached::new(object, part.object_size)),
@@ -124,6 +128,7 @@ impl Chunks {
             source,
             reader,
             id: part.id,
+            object_size: part.object_size,
             chunk_len,
             landing: None,
             turn: HeldTurn::default(),
@@ -195,9 +200,11 @@ impl Chunks {
         self.close()
     }
 
-    /// Closes the open read, where one was left: nothing is held while the first bytes are waited for.
+    /// Closes the open read, where one was left, and gives the right to read back: nothing is held while the first bytes are waited
+    /// for.
     pub(crate) fn let_go(&mut self) {
         drop(self.close());
+        self.give_turn_back();
     }
 
     fn close(&mut self) -> Option<OpenSpan> {
@@ -247,7 +254,7 @@ impl Chunks {
                 let got = direct.read(&self.source, &self.id, &ask, landing.as_ref(), &mut self.turn);
                 if let (Some(shared), Ok(Got::Slice(slice, _))) = (&self.source.shared, &got) {
                     self.source.metrics.cache_missed.inc_by(slice.len() as u64);
-                    shared.note_missed(churn::begun_len(&(at..at + slice.len() as u64), self.is_first));
+                    shared.note_missed(churn::begun_len(&(at..at + slice.len() as u64), self.is_first, self.object_size));
                 }
                 got
             }

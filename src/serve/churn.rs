@@ -62,11 +62,11 @@ impl Wanted {
     }
 }
 
-/// How long the blocks are that begin in this part of an object; with `is_first` also the one that holds its first byte.
-pub(crate) fn begun_len(range: &Range<u64>, is_first: bool) -> u64 {
+/// How long the blocks are that begin in this part of an object of `size` bytes; with `is_first` also the one that holds its first byte.
+pub(crate) fn begun_len(range: &Range<u64>, is_first: bool, size: u64) -> u64 {
     let len = BLOCK_LEN as u64;
     let first = if is_first { range.start / len } else { range.start.div_ceil(len) };
-    range.end.div_ceil(len).saturating_sub(first) * len
+    (range.end.div_ceil(len) * len).min(size).saturating_sub(first * len)
 }
 
 impl Churn {
@@ -76,9 +76,9 @@ impl Churn {
         Self { capacity, hit: AtomicU64::new(0), state: Mutex::new(state) }
     }
 
-    /// So many bytes were in the cache.
-    pub(crate) fn note_hit(&self, len: usize) {
-        self.hit.fetch_add(len as u64, Ordering::Relaxed);
+    /// Blocks of so many bytes were in the cache.
+    pub(crate) fn note_hit(&self, len: u64) {
+        self.hit.fetch_add(len, Ordering::Relaxed);
     }
 
     /// Blocks of so many bytes had to be read, or would have been if this were not passed by.
@@ -148,9 +148,11 @@ mod tests {
             (vec![len - 1, len, 2 * len, 2 * len + 1], 3),
         ] {
             let slices = ends.windows(2).enumerate();
-            let counted: u64 = slices.map(|(number, ends)| begun_len(&(ends[0]..ends[1]), number == 0)).sum();
+            let counted: u64 = slices.map(|(number, ends)| begun_len(&(ends[0]..ends[1]), number == 0, 99 * len)).sum();
             assert_eq!(counted, want * len, "{ends:?}");
         }
+        // The last block is as long as it is.
+        assert_eq!((begun_len(&(0..10), true, 10), begun_len(&(len..len + 1), true, len + 20)), (10, 20));
     }
 
     #[test]
@@ -161,7 +163,7 @@ mod tests {
         for (millis, hits, want) in [(900, 0, true), (1000, 0, false), (900, 1, true), (900, 2, false)] {
             let churn = Churn::new(8 * MIB as u64, start);
             for _ in 0..hits {
-                churn.note_hit(MIB * 9 / 10);
+                churn.note_hit(MIB as u64 * 9 / 10);
             }
             for _ in 0..7 {
                 churn.note_missed(MIB as u64, at(2));

@@ -302,15 +302,16 @@ impl Handler {
                 return Ok(response.into());
             }
             let chunks = Chunks::new(Arc::clone(&self.source), part.clone());
-            match self.first(Begun { response, chunks }, landing.take(), first_len, permit.take()) {
-                Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => permit = Some(self.quota.enter(client)?),
+            match self.first(Begun { response, chunks }, landing.take(), first_len, &mut permit) {
+                Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
                 outcome => return outcome,
             }
         }
         Err(ErrorKind::Changed.into())
     }
 
-    /// The rest of an answer that waited for its first bytes.
+    /// The rest of an answer that waited for its first bytes. Whether the client may have them was decided when it asked, as it is for
+    /// bytes that take longer.
     fn go_on(
         &self,
         request: &Request,
@@ -320,17 +321,17 @@ impl Handler {
         first_len: usize,
     ) -> Result<Outcome, Error> {
         let caller = Caller::of(request, peer, &self.trusted_proxies, SystemTime::now());
-        let permit = self.quota.enter(caller.client)?;
-        self.first(begun, landing, first_len, Some(permit))
+        let mut permit = Some(self.quota.enter(caller.client)?);
+        self.first(begun, landing, first_len, &mut permit)
     }
 
-    /// The first bytes of an answer, or what they wait for. Who waits is no stream yet.
+    /// The first bytes of an answer, or what they wait for. Who waits is no stream yet, and has no permit.
     fn first(
         &self,
         mut begun: Begun,
         landing: Option<Landing>,
         first_len: usize,
-        permit: Option<Permit>,
+        permit: &mut Option<Permit>,
     ) -> Result<Outcome, Error> {
         begun.chunks.limit_next(first_len);
         if let Some(landing) = landing {
@@ -339,7 +340,7 @@ impl Handler {
         match begun.chunks.first() {
             Ok(First::Slice(slice)) => {
                 let Begun { response, chunks } = begun;
-                Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit })))
+                Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit: permit.take() })))
             }
             Ok(First::Join(wait)) => {
                 begun.chunks.let_go();

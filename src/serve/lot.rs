@@ -124,6 +124,8 @@ pub(crate) struct Lot {
     room: Room,
     inner: Mutex<Inner>,
     emptied: Condvar,
+    /// How many slots there are.
+    count: AtomicUsize,
     /// How many bytes the heads have that are not answered yet.
     asked_len: AtomicUsize,
     metrics: Arc<Metrics>,
@@ -233,8 +235,9 @@ impl Inner {
 
 impl Lot {
     pub(crate) fn new(poller: Arc<Poller>, patience: Patience, room: Room, metrics: Arc<Metrics>) -> Self {
-        let (inner, emptied, asked_len) = (Mutex::default(), Condvar::new(), AtomicUsize::new(0));
-        Self { poller, patience, room, inner, emptied, asked_len, metrics, onward: OnceLock::new() }
+        let (inner, emptied) = (Mutex::default(), Condvar::new());
+        let (count, asked_len) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { poller, patience, room, inner, emptied, count, asked_len, metrics, onward: OnceLock::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -254,12 +257,13 @@ impl Lot {
             *inner.clients.entry(client).or_default() += 1;
         }
         inner.slots.insert(id, Slot { client, since: now, waiting: None, deadline: now, armed: None });
+        self.count.store(inner.slots.len(), Ordering::Relaxed);
         id
     }
 
-    /// How many connections there are.
+    /// How many connections there are, or were a moment ago.
     pub(crate) fn len(&self) -> usize {
-        self.lock().slots.len()
+        self.count.load(Ordering::Relaxed)
     }
 
     /// What is here, counted; `queue` is not. All slots are looked at.
@@ -319,6 +323,7 @@ impl Lot {
     pub(crate) fn forget(&self, id: usize) {
         let mut inner = self.lock();
         let slot = inner.slots.remove(&id);
+        self.count.store(inner.slots.len(), Ordering::Relaxed);
         if let Some(client) = slot.as_ref().and_then(|slot| slot.client)
             && let Some(count) = inner.clients.get_mut(&client)
         {
@@ -476,10 +481,10 @@ impl Lot {
     }
 
     fn put(&self, id: usize, mut waiting: Waiting, deadline: Instant) {
-        let mut inner = self.lock();
         if let Waiting::Room(stream) = &mut waiting {
-            stream.connection.shrink(inner.slots.len());
+            stream.connection.shrink(self.len());
         }
+        let mut inner = self.lock();
         let Inner { draining, closed, kept_len, .. } = *inner;
         let Some(slot) = inner.slots.get_mut(&id).filter(|_| !closed) else {
             drop(inner);

@@ -176,8 +176,8 @@ impl Shared {
         self.fills.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many bytes were here.
-    pub(crate) fn note_hit(&self, len: usize) {
+    /// Blocks of so many bytes were here.
+    pub(crate) fn note_hit(&self, len: u64) {
         if let Some(churn) = &self.churn {
             churn.note_hit(len);
         }

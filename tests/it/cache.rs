@@ -1,7 +1,7 @@
 //! The chunk cache, seen by viewers through the whole program on a real store.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -277,10 +277,110 @@ fn half_hanging(bytes: &[u8], hangs: Hangs) -> (Arc<HalfHanging>, Arc<Gate>) {
     (Arc::new(HalfHanging { bytes: bytes.to_vec(), hangs, gate: Arc::clone(&gate) }), gate)
 }
 
-/// How many reads of a far store may hang at a time: all threads but a quarter.
+/// How many reads of a far store may hang at a time: all threads but an eighth.
 fn reads_max() -> usize {
     let threads = num_cpus::get() * 8;
-    threads - threads / 4
+    threads - threads / 8
+}
+
+/// A far store of which each object has the same version, whose number is its entity tag and each of its bytes. Reads wait at the gate.
+struct Versioned {
+    version: AtomicU8,
+    gate: Arc<Gate>,
+}
+
+impl Versioned {
+    fn version(&self) -> Result<(u8, ETag), Error> {
+        let version = self.version.load(Ordering::SeqCst);
+        Ok((version, ETag::from_store(&version.to_string())?))
+    }
+}
+
+impl Store for Versioned {
+    fn head(&self, key: &ObjectKey) -> Result<ObjectMeta, Error> {
+        let id = ObjectId { key: key.clone(), etag: self.version()?.1 };
+        Ok(ObjectMeta { id, size: MIB, last_modified: SystemTime::UNIX_EPOCH, content_type: None, cache_control: None })
+    }
+
+    fn open(&self, id: &ObjectId, range: Range<u64>) -> Result<Box<dyn Span>, Error> {
+        self.gate.pass();
+        let (version, etag) = self.version()?;
+        if id.etag != etag {
+            return Err(vidgate::ErrorKind::Changed.into());
+        }
+        let bytes = vec![version; usize::try_from(range.end - range.start).unwrap()];
+        Ok(Box::new(Part { bytes, at: 0, hangs: None }))
+    }
+
+    fn list(&self, _: &ListQuery) -> Result<ListPage, Error> {
+        Ok(ListPage::default())
+    }
+}
+
+#[test]
+fn an_object_that_is_replaced_before_its_first_byte_costs_no_place_of_a_stream() {
+    for cache_ram in [0, 64 * MIB] {
+        let gate = Arc::<Gate>::default();
+        let store = Arc::new(Versioned { version: AtomicU8::new(1), gate: Arc::clone(&gate) });
+        let crowd = 3 * reads_max();
+        let server = start(Arc::clone(&store) as Arc<dyn Store>, |config| {
+            config.cache_ram = cache_ram;
+            config.streams_max = reads_max();
+        });
+        let target = |number: usize| format!("/media/film-{number}.mp4");
+        // All are known, so that whoever asks for bytes waits for nothing but a turn to read them.
+        for number in 0..crowd {
+            let mut client = Client::new(server.addr());
+            assert_eq!(client.exchange("HEAD", &target(number), &[]).status, 200);
+        }
+        let ask = |number: usize| {
+            let mut client = Client::new(server.addr());
+            client.ask("GET", &target(number), &["Range: bytes=0-999"]);
+            client
+        };
+        let mut reading: Vec<Client> = (0..reads_max()).map(ask).collect();
+        gate.wait_for(reads_max());
+        // As many streams as there may be. When they are over the others begin, and none of those is refused.
+        let refused = ask(crowd - 1).reply(false);
+        assert_eq!((refused.status, refused.code().as_str()), (503, "busy"));
+        store.version.store(2, Ordering::SeqCst);
+        gate.release();
+        for client in &mut reading {
+            let reply = client.reply(false);
+            assert_eq!((reply.status, reply.get("etag"), &reply.body), (206, Some("\"2\""), &vec![2; 1000]));
+        }
+        for number in 0..crowd {
+            let reply = ask(number).reply(false);
+            assert_eq!((reply.status, reply.body), (206, vec![2; 1000]), "{number}");
+        }
+    }
+}
+
+#[test]
+fn who_waits_for_a_turn_while_the_object_is_replaced_gets_the_new_version() {
+    for cache_ram in [0, 64 * MIB] {
+        let gate = Arc::<Gate>::default();
+        let store = Arc::new(Versioned { version: AtomicU8::new(1), gate: Arc::clone(&gate) });
+        let server = start(Arc::clone(&store) as Arc<dyn Store>, |config| config.cache_ram = cache_ram);
+        let target = |number: usize| format!("/media/film-{number}.mp4");
+        let crowd = 3 * reads_max();
+        for number in 0..crowd {
+            let mut client = Client::new(server.addr());
+            assert_eq!(client.exchange("HEAD", &target(number), &[]).status, 200);
+        }
+        let mut clients: Vec<Client> = (0..crowd).map(|_| Client::new(server.addr())).collect();
+        for (number, client) in clients.iter_mut().enumerate() {
+            client.ask("GET", &target(number), &["Range: bytes=0-999"]);
+        }
+        gate.wait_for(reads_max());
+        // Each is planned for the first version by now, or soon; most of them wait for a turn.
+        store.version.store(2, Ordering::SeqCst);
+        gate.release();
+        for client in &mut clients {
+            let reply = client.reply(false);
+            assert_eq!((reply.status, reply.get("etag"), &reply.body), (206, Some("\"2\""), &vec![2; 1000]));
+        }
+    }
 }
 
 /// A far store that gives 30 KB a second of each read.
