@@ -53,7 +53,7 @@ LIMITS = [
 ]
 
 # Where the store takes most of the time of the machine: section, load, and the proxy whose store and clients are taken for it.
-CEILINGS = [("cold_ranges", "16", "nginx-stock"), ("cold", "8", "nginx-stock")]
+CEILINGS = [("cold_ranges", "16", "nginx"), ("cold", "8", "nginx")]
 
 
 @dataclass(frozen=True)
