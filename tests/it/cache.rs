@@ -14,7 +14,7 @@ use crate::support::client::{Client, get};
 use crate::support::minio::{TestBucket, minio};
 use crate::support::relay::Relay;
 use crate::support::server::start;
-use crate::support::{film_len, is_full_size, metric, pattern, wait_for};
+use crate::support::{film_len, is_full_size, metric, pattern, reads_max, wait_for};
 
 const MIB: u64 = 1 << 20;
 
@@ -275,12 +275,6 @@ impl Span for Part {
 fn half_hanging(bytes: &[u8], hangs: Hangs) -> (Arc<HalfHanging>, Arc<Gate>) {
     let gate = Arc::<Gate>::default();
     (Arc::new(HalfHanging { bytes: bytes.to_vec(), hangs, gate: Arc::clone(&gate) }), gate)
-}
-
-/// How many reads of a far store may hang at a time: all threads but an eighth.
-fn reads_max() -> usize {
-    let threads = num_cpus::get() * 8;
-    threads - threads / 8
 }
 
 /// A far store of which each object has the same version, whose number is its entity tag and each of its bytes. Reads wait at the gate.

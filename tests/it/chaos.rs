@@ -13,7 +13,7 @@ use crate::support::dice::Dice;
 use crate::support::minio::minio;
 use crate::support::process::Process;
 use crate::support::relay::Relay;
-use crate::support::{film_len, metric, pattern, wait_for};
+use crate::support::{film_len, metric, pattern, reads_max, wait_for};
 
 /// How long the chaos lasts.
 const CHAOS: Duration = Duration::from_secs(5);
@@ -94,7 +94,7 @@ fn torment(relay: &Relay, end: Instant, dice: &mut Dice) {
 
 /// How many reads of the store there may be at a time: as many questions as reach a store that hangs.
 fn reads_at_a_time(program: &Process, relay: &Relay, mark: &str) -> usize {
-    let want = (num_cpus::get() * 8) * 3 / 4;
+    let want = reads_max();
     let before = relay.requests("HEAD");
     relay.hold();
     let mut clients = Vec::new();

@@ -59,6 +59,12 @@ pub(crate) fn is_full_size() -> bool {
     std::env::var_os("TESTS_AT_FULL_SIZE").is_some()
 }
 
+/// How many reads of a far store there may be at a time with the default number of threads: all of them but an eighth.
+pub(crate) fn reads_max() -> usize {
+    let threads = num_cpus::get() * 8;
+    threads - threads / 8
+}
+
 /// One number of a server's metrics.
 #[track_caller]
 pub(crate) fn metric(addr: SocketAddr, name: &str) -> u64 {
