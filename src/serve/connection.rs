@@ -22,6 +22,9 @@ pub(crate) const READ_LEN: usize = 4 * 1024;
 /// The shortest piece that is sent at once, in bytes.
 const PIECE_LEN_MIN: usize = 8 * 1024;
 
+/// What the kernel puts into one packet before it cuts it up, in bytes.
+const PACKET_LEN: usize = 64 * 1024;
+
 /// How many requests a connection may bring; the answer to the last says that it ends. Hours of a player, which then opens another;
 /// and whoever sends requests without end gives his place to be had by others from time to time.
 const REQUESTS_MAX: u32 = 10_000;
@@ -223,7 +226,9 @@ impl Connection {
         let (mut piece, mut rest) = slice.split_at(slice.len().min(piece_len));
         let mut sent = send(&*self.socket, head, piece)?;
         let mut due = head.len() + piece.len();
-        while sent == due && !rest.is_empty() {
+        // Into a packet that is not full the kernel takes more without a look at how much waits.
+        let has_room = || piece_len >= PACKET_LEN || has_room(&*self.socket);
+        while sent == due && !rest.is_empty() && has_room() {
             (piece, rest) = rest.split_at(rest.len().min(piece_len));
             due += piece.len();
             // What went wrong the next call says again.
