@@ -28,7 +28,8 @@ impl SendBudget {
         self.total
     }
 
-    /// The share of a new client, where there are so many. Those who came earlier are told when it is half of theirs, as they begin to wait.
+    /// The share of a new client, where there are so many. Those who came earlier are told when it is half of theirs, as they begin to
+    /// wait.
     pub(crate) fn share(&self, clients: usize) -> usize {
         (self.total / clients.max(1)).clamp(SHARE_LEN.start, SHARE_LEN.end)
     }

@@ -34,6 +34,10 @@ impl Buffers {
         self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn lock_small(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.small.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// An empty buffer.
     pub(crate) fn take(&self) -> Vec<u8> {
         let used = self.lock().pop();
@@ -45,7 +49,7 @@ impl Buffers {
         if len > SMALL_LEN {
             return self.take();
         }
-        let used = self.small.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let used = self.lock_small().pop();
         used.unwrap_or_else(|| Vec::with_capacity(SMALL_LEN))
     }
 
@@ -55,7 +59,7 @@ impl Buffers {
         // A store may have put another buffer in its place, or made it grow.
         match buffer.capacity() {
             BUFFER_LEN => self.lock().push(buffer),
-            SMALL_LEN => self.small.lock().unwrap_or_else(PoisonError::into_inner).push(buffer),
+            SMALL_LEN => self.lock_small().push(buffer),
             _ => {}
         }
     }
@@ -147,10 +151,10 @@ mod tests {
         buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
         assert_eq!(buffers.lock().len(), 1);
         drop(buffers.share_slice(buffers.take_for(SMALL_LEN)));
-        assert_eq!((buffers.lock().len(), buffers.small.lock().unwrap().len()), (1, 1));
+        assert_eq!((buffers.lock().len(), buffers.lock_small().len()), (1, 1));
         assert_eq!(buffers.take_for(1).capacity(), SMALL_LEN);
         assert_eq!(buffers.take_for(SMALL_LEN + 1).capacity(), BUFFER_LEN);
-        assert_eq!((buffers.lock().len(), buffers.small.lock().unwrap().len()), (0, 0));
+        assert_eq!((buffers.lock().len(), buffers.lock_small().len()), (0, 0));
     }
 
     #[test]

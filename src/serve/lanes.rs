@@ -230,11 +230,15 @@ mod tests {
     use super::*;
     use crate::http::head::{Outcome, Seen, parse};
 
-    fn hand_over(lanes: &mut Lanes, number: usize, id: usize) -> io::Result<()> {
+    fn write(lanes: &mut Lanes, number: usize, id: usize) {
         let Outcome::Head(head, _) = parse(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", &mut Seen::default()) else {
             panic!("a good head")
         };
         lanes.write(number, id, &head);
+    }
+
+    fn hand_over(lanes: &mut Lanes, number: usize, id: usize) -> io::Result<()> {
+        write(lanes, number, id);
         lanes.flush(number)
     }
 
@@ -242,14 +246,11 @@ mod tests {
     fn heads_that_come_at_a_time_go_by_one_lane() {
         let poller = Arc::new(Poller::new().unwrap());
         let (mut lanes, listener) = open(&poller, usize::MAX - 10).unwrap();
-        let Outcome::Head(head, _) = parse(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n", &mut Seen::default()) else {
-            panic!("a good head")
-        };
         assert_eq!(lanes.due(0), None, "nothing was written");
         let number = lanes.choose();
         for id in 1..4 {
             assert_eq!(lanes.choose(), number);
-            lanes.write(number, id, &head);
+            write(&mut lanes, number, id);
         }
         assert_eq!((lanes.due(0), lanes.due(40), lanes.due(4096)), (Some(number), Some(number), None));
         lanes.flush(number).unwrap();
