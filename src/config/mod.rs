@@ -95,7 +95,7 @@ pub struct Config {
     pub rate: Option<u64>,
     /// Bytes that a stream gets before its rate counts.
     pub burst: u64,
-    /// The proxies whose `X-Forwarded-For` is believed.
+    /// The proxies whose `X-Forwarded-For`, `X-Forwarded-Proto` and `X-Request-Id` are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// The CloudFront distribution in front of the store; `None` where there is none.
     pub cloudfront: Option<CloudFront>,

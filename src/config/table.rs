@@ -159,7 +159,7 @@ pub const SETTINGS: &[Setting] = &[
         variables: &["VIDGATE_METRICS_ADDRESS"],
         flag: "metrics-address",
         value_name: "ADDRESS:PORT",
-        help: "Another address for /metrics, /healthz and /readyz, so that viewers cannot read /metrics",
+        help: "Another IP address and port for /metrics, /healthz and /readyz, so that viewers cannot read /metrics",
         heading: LISTENING,
         read: |draft, text| parse::socket_addr(text).map(|addr| draft.config.metrics_addr = Some(addr)),
         ..ROW
@@ -283,7 +283,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "role-session-name",
         preset: Preset::Words("vidgate"),
         value_name: "NAME",
-        help: "Name of the session, for the log of the role's owner",
+        help: "Name of the session, for the log of the role's owner: 2 to 64 letters, digits and _+=,.@-",
         heading: CREDENTIALS,
         scope: Scope::WithBucket,
         read: |draft, text| parse::session_name(text).map(|name| draft.credentials.session_name = Some(name)),
@@ -394,7 +394,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "s3-style",
         preset: Preset::Text("auto"),
         value_name: "STYLE",
-        help: "Where the bucket's name stands: path, virtual (in the host), or auto: path where an endpoint is set",
+        help: "Where the bucket's name stands: path, virtual (in the host), or auto: path where an endpoint is set or the name has a dot",
         read: |draft, text| {
             let styles = [("auto", Addressing::Auto), ("path", Addressing::Path), ("virtual", Addressing::Virtual)];
             parse::one_of(text, &styles).map(|style| draft.addressing = style)
@@ -406,7 +406,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "meta-ttl",
         preset: Preset::Text("60s"),
         value_name: "TIME",
-        help: "How long size, type and version of an object are trusted; 0 asks the bucket each time",
+        help: "How long size, type and version of an object are trusted, 24h at most; 0 asks the bucket each time",
         read: |draft, text| parse::ttl(text).map(|ttl| draft.config.meta_ttl = ttl),
         ..ROW
     },
@@ -475,7 +475,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "max-connections",
         preset: Preset::Text("auto"),
         value_name: "COUNT",
-        help: "Connections held at once; auto goes by the open-file limit",
+        help: "Connections held at once, 1 to 1000000; auto goes by the open-file limit",
         heading: LIMITS,
         read: |draft, text| parse::connections_max(text).map(|max| draft.config.connections_max = max),
         ..ROW
@@ -495,7 +495,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "max-streams-per-ip",
         preset: Preset::Text("0"),
         value_name: "COUNT",
-        help: "Streams at once for one address; 0 is no limit; above: 429; a seeking player has two or three for a moment",
+        help: "Streams at once for one address; 0 is no limit; above: 429; 4 or more is wise, for a seeking player has two or three",
         heading: LIMITS,
         read: |draft, text| parse::count(text).map(|count| draft.config.streams_per_ip_max = count),
         ..ROW
@@ -505,7 +505,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "header-timeout",
         preset: Preset::Text("10s"),
         value_name: "TIME",
-        help: "How long a whole request head may take",
+        help: "How long a whole request head may take, 1ms to 24h",
         heading: LIMITS,
         read: |draft, text| parse::timeout(text).map(|limit| draft.config.header_timeout = limit),
         ..ROW
@@ -515,7 +515,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "idle-timeout",
         preset: Preset::Text("60s"),
         value_name: "TIME",
-        help: "How long a connection may pause between two requests",
+        help: "How long a connection may pause between two requests, 1ms to 24h",
         heading: LIMITS,
         read: |draft, text| parse::timeout(text).map(|limit| draft.config.idle_timeout = limit),
         ..ROW
@@ -525,7 +525,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "stall-timeout",
         preset: Preset::Text("30m"),
         value_name: "TIME",
-        help: "How long a viewer may take no byte, as a paused player does",
+        help: "How long a viewer may take no byte, as a paused player does, 1ms to 24h",
         heading: LIMITS,
         read: |draft, text| parse::timeout(text).map(|limit| draft.config.stall_timeout = limit),
         ..ROW
@@ -535,7 +535,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "drain-timeout",
         preset: Preset::Text("20s"),
         value_name: "TIME",
-        help: "How long streams may go on after SIGTERM or SIGINT",
+        help: "How long streams may go on after SIGTERM or SIGINT, 1ms to 24h",
         heading: LIMITS,
         read: |draft, text| parse::timeout(text).map(|limit| draft.config.drain_timeout = limit),
         ..ROW
@@ -545,7 +545,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "rate",
         preset: Preset::Text("off"),
         value_name: "SIZE",
-        help: "Bytes a second of each stream after the burst, or off",
+        help: "Bytes a second of each stream after the burst, 4KiB or more, or off",
         heading: STREAMING,
         read: |draft, text| parse::rate(text).map(|rate| draft.config.rate = rate),
         ..ROW
@@ -565,7 +565,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "trusted-proxies",
         preset: Preset::Unset,
         value_name: "NETWORKS",
-        help: "Proxies whose X-Forwarded-For is believed: a comma list of addresses and CIDR networks",
+        help: "Proxies whose X-Forwarded-For, X-Forwarded-Proto and X-Request-Id are believed: a comma list of addresses and CIDR networks",
         heading: LIMITS,
         read: |draft, text| parse::networks(text).map(|networks| draft.config.trusted_proxies = networks),
         ..ROW
@@ -638,8 +638,8 @@ pub const SETTINGS: &[Setting] = &[
         variables: &["VIDGATE_PLAYBACK_KEYS"],
         flag: "playback-keys",
         value_name: "KEYS",
-        help: "Keys of playback tokens, kid:secret with commas between: the first signs, all verify; where set, nothing is open \
-               without a token",
+        help: "Keys of playback tokens, kid:secret with commas between, up to 16, each secret 32 characters or more: the first signs, all \
+               verify; where set, nothing is open without a token",
         heading: ACCESS,
         secrecy: Secrecy::Secret,
         read: |draft, text| KeyRing::parse(text).map(|ring| draft.config.playback_keys = Some(ring)),
@@ -649,7 +649,7 @@ pub const SETTINGS: &[Setting] = &[
         variables: &["VIDGATE_ADMIN_TOKEN"],
         flag: "admin-token",
         value_name: "TOKEN",
-        help: "The operator's bearer token, which opens everything; as a flag, every user of this machine can read it",
+        help: "The operator's bearer token, which opens everything, up to 1024 characters; as a flag, every user of this machine can read it",
         heading: ACCESS,
         secrecy: Secrecy::Secret,
         read: |draft, text| parse::admin_token(text).map(|token| draft.config.admin_token = Some(token)),
@@ -660,7 +660,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "max-upload",
         preset: Preset::Text("16GiB"),
         value_name: "SIZE",
-        help: "The longest object that may be uploaded",
+        help: "The longest object that may be uploaded, 1 byte to 5120GiB",
         heading: LIMITS,
         part: Part::Uploads,
         read: |draft, text| parse::upload_max(text).map(|len| draft.config.upload_max = len),
@@ -671,7 +671,7 @@ pub const SETTINGS: &[Setting] = &[
         flag: "upload-expiry",
         preset: Preset::Text("24h"),
         value_name: "TIME",
-        help: "How long a resumable upload is kept that nobody goes on with",
+        help: "How long a resumable upload is kept that nobody goes on with, 1s to 720h",
         heading: LIMITS,
         part: Part::Uploads,
         read: |draft, text| parse::upload_expiry(text).map(|time| draft.config.upload_expiry = time),
@@ -681,7 +681,7 @@ pub const SETTINGS: &[Setting] = &[
         variables: &["VIDGATE_HLS_JS"],
         flag: "hls-js",
         value_name: "PATH",
-        help: "The file of hls.js, which the player page then uses in browsers that do not play HLS by themselves",
+        help: "The file of hls.js, 4MiB at most, which the player page then uses in browsers that do not play HLS by themselves",
         heading: PAGES,
         part: Part::Pages,
         read: |draft, text| parse::script(text).map(|path| draft.config.hls_js = Some(path)),

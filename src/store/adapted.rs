@@ -39,7 +39,11 @@ impl<F: Fn(Chunk<'_>) -> Result<(), Error> + Send + Sync + 'static> Adaptor for 
     }
 }
 
-/// Another store, whose bytes pass through an [`Adaptor`]. The cache keeps what came out of it.
+/// Another store, whose bytes pass through an [`Adaptor`]. The cache keeps what came out of it, so the adaptor sees each read of a
+/// store behind a network once, and not each viewer of what was read.
+///
+/// It is for reading: uploads and deletes answer 404 `not_configured`, for nothing says how bytes come to be what the adaptor reads.
+/// Links lead to this server and never to the other store.
 ///
 /// ```
 /// use std::sync::Arc;

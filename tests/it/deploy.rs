@@ -1,5 +1,6 @@
 //! What lies in deploy/, as the programs that read it see it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,7 +9,11 @@ use std::process::Command;
 use tempfile::TempDir;
 
 fn deploy(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy").join(name);
+    text(&format!("deploy/{name}"))
+}
+
+fn text(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
@@ -66,4 +71,35 @@ fn the_scripts_are_whole_and_the_image_has_what_they_make() {
     assert!(dist.contains("size_max=6000000\n") && dist.contains("deploy/empty-root.sh dist/vidgate\n"), "{dist}");
     let image = deploy("Dockerfile");
     assert!(image.contains("FROM scratch\n") && image.contains("COPY vidgate /vidgate\n"), "{image}");
+}
+
+#[test]
+fn what_lies_in_deploy_is_told() {
+    let told = deploy("README.md");
+    for entry in fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(name == "README.md" || told.contains(&format!("`{name}")), "deploy/README.md does not name {name}");
+    }
+    let told = text("README.md");
+    for name in
+        ["vidgate.service", "Dockerfile", "nginx.conf", "Caddyfile", "cloudfront.md", "two-nodes/start.sh", "grafana.json"]
+    {
+        assert!(told.contains(&format!("(deploy/{name})")), "README.md does not name deploy/{name}");
+    }
+}
+
+#[test]
+fn the_readme_and_the_files_say_the_same() {
+    let (readme, nginx, cloudfront) = (text("README.md"), deploy("nginx.conf"), deploy("cloudfront.md"));
+    let block = readme.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap();
+    let directives = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
+        // The upstream has a name there.
+        lines.filter(|line| !line.is_empty() && !line.starts_with("proxy_pass ")).collect()
+    };
+    let missing: Vec<String> = directives(block).difference(&directives(&nginx)).cloned().collect();
+    assert_eq!(missing, Vec::<String>::new(), "README.md has it and deploy/nginx.conf has not");
+    for key in ["`/media/*` and `/api/videos/*/stream`", "`token`, `etag` and `download`", "`Origin`", "minimum TTL"] {
+        assert!(readme.contains(key) && cloudfront.contains(key), "of CloudFront's key: {key}");
+    }
 }
