@@ -11,9 +11,18 @@ use crate::serve::flights::{Landing, Wait};
 use crate::serve::lot::Lot;
 use crate::serve::source::Source;
 
-/// The part of the pool's threads that stays free of reads, as a divisor. What is here never waits, so a thread for each core would be
-/// enough for that.
+/// The part of the pool's threads that stays free of reads, as a divisor. What is here never waits, so a thread for each core is enough
+/// for that.
 const FREE_SHARE: usize = 8;
+/// How many stay free at least, of a pool that has twice as many: one for what asks no store (see [`Pool`](crate::serve::pool::Pool)),
+/// one for the question whether the store is there, which takes no turn, and one for viewers of what is kept.
+const FREE_MIN: usize = 3;
+
+/// How many of so many threads may read at a time.
+fn reads_max(threads: usize) -> usize {
+    let free = (threads / FREE_SHARE).max(FREE_MIN).min(threads / 2);
+    (threads - free).max(1)
+}
 
 /// The reads that may be under way.
 pub(crate) struct Turns {
@@ -36,8 +45,7 @@ pub(crate) struct Turn {
 impl Turns {
     /// As many as leave some of so many threads free.
     pub(crate) fn of_threads(threads: usize, lot: Arc<Lot>) -> Self {
-        let free = threads.saturating_sub((threads / FREE_SHARE).max(1)).max(1);
-        Self { state: Mutex::new(State { free, waiting: VecDeque::new() }), lot }
+        Self { state: Mutex::new(State { free: reads_max(threads), waiting: VecDeque::new() }), lot }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -140,5 +148,17 @@ impl Drop for Turn {
 impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Turn")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_threads_stay_free() {
+        for (threads, want) in [(1, 1), (2, 1), (3, 2), (4, 2), (6, 3), (8, 5), (16, 13), (32, 28), (256, 224)] {
+            assert_eq!(reads_max(threads), want, "{threads}");
+        }
     }
 }

@@ -59,10 +59,10 @@ pub(crate) fn is_full_size() -> bool {
     std::env::var_os("TESTS_AT_FULL_SIZE").is_some()
 }
 
-/// How many reads of a far store there may be at a time with the default number of threads: all of them but an eighth.
+/// How many reads of a far store there may be at a time with the default number of threads: all of them but an eighth, and but three.
 pub(crate) fn reads_max() -> usize {
     let threads = num_cpus::get() * 8;
-    threads - threads / 8
+    threads - (threads / 8).max(3)
 }
 
 /// One number of a server's metrics.
