@@ -88,7 +88,7 @@ impl Buffers {
         self.slices.load(Ordering::Relaxed)
     }
 
-    /// How many blocks there are, those in the cache included, and those left out that were given a buffer of their own size.
+    /// How many blocks there are, those in the cache included.
     pub(crate) fn blocks(&self) -> usize {
         self.blocks.load(Ordering::Relaxed)
     }
@@ -98,9 +98,9 @@ impl Buffers {
         if buffer.len() * COPIED_SHARE > buffer.capacity() {
             return self.share(buffer, Holds::Block);
         }
-        let copy = Bytes::copy_from_slice(&buffer);
+        let copy = buffer.as_slice().to_vec();
         self.give_back(buffer);
-        copy
+        self.share(copy, Holds::Block)
     }
 }
 

@@ -28,6 +28,9 @@ pub(crate) const LANES: usize = 4;
 /// waited for at the start only.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How much memory a lane keeps for heads that it has no room for, in bytes, once there are none.
+const BACKLOG_KEPT: usize = 64 * 1024;
+
 /// The connection of a probe. No other has this number: they are counted from 1.
 const PROBE_ID: usize = 0;
 /// The head of a probe. `lanes::tests` hold it to the name of the field and to the number.
@@ -102,8 +105,9 @@ pub(crate) struct Lanes {
 
 struct LaneEnd {
     socket: Registered<UnixStream>,
-    /// Heads that the socket had no room for. There is at most one for each connection.
+    /// Heads that the socket had no room for, from where they are not sent yet. There is at most one for each connection.
     backlog: Vec<u8>,
+    sent_len: usize,
 }
 
 /// Opens the listener and the lanes to it, and proves that each lane works. The lanes' events carry keys down from `key`.
@@ -145,7 +149,7 @@ impl Lanes {
         socket.shutdown(Shutdown::Read)?;
         socket.set_nonblocking(true)?;
         let socket = Registered::new(socket, &self.poller, self.key - number)?;
-        let mut lane = LaneEnd { socket, backlog: PROBE.into() };
+        let mut lane = LaneEnd { socket, backlog: PROBE.into(), sent_len: 0 };
         lane.flush()?;
         Ok(lane)
     }
@@ -216,9 +220,16 @@ impl Lanes {
 
 impl LaneEnd {
     fn flush(&mut self) -> io::Result<()> {
-        let len = send(&*self.socket, &[], &self.backlog)?;
-        self.backlog.drain(..len);
+        self.sent_len += send(&*self.socket, &[], &self.backlog[self.sent_len..])?;
+        // What is left is moved when it is no more than what it is moved over, so that each byte is moved once.
+        if self.sent_len * 2 >= self.backlog.len() {
+            self.backlog.drain(..self.sent_len);
+            self.sent_len = 0;
+        }
         if self.backlog.is_empty() {
+            if self.backlog.capacity() > BACKLOG_KEPT {
+                self.backlog = Vec::new();
+            }
             return Ok(());
         }
         self.socket.want_write()
