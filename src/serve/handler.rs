@@ -70,6 +70,16 @@ pub(crate) struct Begun {
     chunks: Chunks,
 }
 
+/// One attempt at an answer.
+struct Attempt {
+    /// What the request waited for, where it did.
+    landing: Option<Landing>,
+    /// How long the first slice is at most, in bytes.
+    first_len: usize,
+    /// Its right to be a stream, once it has one.
+    permit: Option<Permit>,
+}
+
 /// What comes of a request.
 pub(crate) enum Outcome {
     /// Its answer.
@@ -104,11 +114,12 @@ impl Handler {
         begun: Option<Box<Begun>>,
         first_len: usize,
     ) -> Outcome {
+        let mut attempt = Attempt { landing, first_len, permit: None };
         let outcome = match begun {
-            None => self.route(request, peer, landing, first_len),
-            Some(begun) => match self.go_on(request, peer, *begun, landing, first_len) {
+            None => self.route(request, peer, &mut attempt),
+            Some(begun) => match self.go_on(request, peer, *begun, &mut attempt) {
                 // The object was replaced meanwhile.
-                Err(error) if error.kind() == ErrorKind::Changed => self.route(request, peer, None, first_len),
+                Err(error) if error.kind() == ErrorKind::Changed => self.route(request, peer, &mut attempt),
                 outcome => outcome,
             },
         };
@@ -173,7 +184,7 @@ impl Handler {
         answer
     }
 
-    fn route(&self, request: &Request, peer: IpAddr, landing: Option<Landing>, first_len: usize) -> Result<Outcome, Error> {
+    fn route(&self, request: &Request, peer: IpAddr, attempt: &mut Attempt) -> Result<Outcome, Error> {
         let (path, query) = route::split(&request.target);
         if request.method == "OPTIONS" {
             let mut response = self.cors.preflight(request.fields.get("origin"), ANY_METHODS);
@@ -189,7 +200,7 @@ impl Handler {
             return self.mint(request, caller.now).map(Outcome::from);
         }
         if request.method != "GET" && !is_head {
-            return self.change(request, route, landing.as_ref());
+            return self.change(request, route, attempt.landing.as_ref());
         }
         Ok(match route {
             Route::Bytes(key) => {
@@ -197,12 +208,12 @@ impl Handler {
                 let chunk_len = route::chunk_len(query, self.chunk_len)?;
                 let (download, version) = (route::download(query), route::version(query));
                 let options = Options { chunk_len, download, version, audience: pass.audience(request) };
-                return self.bytes(request, caller.client, &key, &options, landing, first_len);
+                return self.bytes(request, caller.client, &key, &options, attempt);
             }
-            Route::List => return self.list(request, caller, query, landing.as_ref()),
+            Route::List => return self.list(request, caller, query, attempt.landing.as_ref()),
             Route::Entry(key) => {
                 self.access.data(request, caller, Wanted::Object(&key))?;
-                let meta = match self.source.head(&key, landing.as_ref())? {
+                let meta = match self.source.head(&key, attempt.landing.as_ref())? {
                     Looked::Meta(meta) => meta,
                     Looked::Join(wait) => return Ok(Outcome::Join(wait, None)),
                 };
@@ -212,11 +223,11 @@ impl Handler {
             Route::Url(key) => {
                 let pass = self.access.data(request, caller, Wanted::Object(&key))?;
                 let (lifetime, redirect) = (route::expires(query, self.url_ttl)?, route::redirect(query)?);
-                if let Looked::Join(wait) = self.source.head(&key, landing.as_ref())? {
+                if let Looked::Join(wait) = self.source.head(&key, attempt.landing.as_ref())? {
                     return Ok(Outcome::Join(wait, None));
                 }
                 // Without good credentials a presigned link waits for others, as a read does.
-                let turn = self.links.asks_store(&pass).then(|| self.source.turn(landing.as_ref()));
+                let turn = self.links.asks_store(&pass).then(|| self.source.turn(attempt.landing.as_ref()));
                 if matches!(turn, Some(None)) {
                     return Ok(Outcome::Join(Wait::Turn, None));
                 }
@@ -226,7 +237,7 @@ impl Handler {
                 if redirect { link.redirect() } else { Response::with_json(200, &link.json()) }.into()
             }
             Route::Cookies(key) => self.cookies(request, caller, &key, query)?.into(),
-            Route::Uploads | Route::Upload(_) => return self.change(request, route, landing.as_ref()),
+            Route::Uploads | Route::Upload(_) => return self.change(request, route, attempt.landing.as_ref()),
             Route::Tokens => return Ok(refuse_method(&route, self.access.may_change()).into()),
             Route::Library | Route::Watch(_) | Route::Hls => self.pages.answer(&route)?.into(),
             Route::Metrics => self.metrics()?.into(),
@@ -284,13 +295,14 @@ impl Handler {
         client: IpAddr,
         key: &ObjectKey,
         options: &Options,
-        mut landing: Option<Landing>,
-        first_len: usize,
+        attempt: &mut Attempt,
     ) -> Result<Outcome, Error> {
         let is_head = request.method == "HEAD";
-        let mut permit = if is_head { None } else { Some(self.quota.enter(client)?) };
+        if !is_head {
+            self.enter(client, attempt)?;
+        }
         for plans_left in (0..PLANS_MAX).rev() {
-            let meta = match self.source.head(key, landing.as_ref())? {
+            let meta = match self.source.head(key, attempt.landing.as_ref())? {
                 Looked::Meta(meta) => meta,
                 Looked::Join(wait) => return Ok(Outcome::Join(wait, None)),
             };
@@ -302,7 +314,9 @@ impl Handler {
                 return Ok(response.into());
             }
             let chunks = Chunks::new(Arc::clone(&self.source), part.clone());
-            match self.first(Begun { response, chunks }, landing.take(), first_len, &mut permit) {
+            // What became of another's look at the object says nothing of its bytes.
+            attempt.landing = attempt.landing.take().filter(|landing| matches!(landing, Landing::Turn(_)));
+            match self.first(Begun { response, chunks }, attempt) {
                 Err(error) if error.kind() == ErrorKind::Changed && plans_left > 0 => {}
                 outcome => return outcome,
             }
@@ -312,35 +326,30 @@ impl Handler {
 
     /// The rest of an answer that waited for its first bytes. Whether the client may have them was decided when it asked, as it is for
     /// bytes that take longer.
-    fn go_on(
-        &self,
-        request: &Request,
-        peer: IpAddr,
-        begun: Begun,
-        landing: Option<Landing>,
-        first_len: usize,
-    ) -> Result<Outcome, Error> {
+    fn go_on(&self, request: &Request, peer: IpAddr, begun: Begun, attempt: &mut Attempt) -> Result<Outcome, Error> {
         let caller = Caller::of(request, peer, &self.trusted_proxies, SystemTime::now());
-        let mut permit = Some(self.quota.enter(caller.client)?);
-        self.first(begun, landing, first_len, &mut permit)
+        self.enter(caller.client, attempt)?;
+        self.first(begun, attempt)
+    }
+
+    /// The attempt gets the right to be a stream, unless it has it.
+    fn enter(&self, client: IpAddr, attempt: &mut Attempt) -> Result<(), Error> {
+        if attempt.permit.is_none() {
+            attempt.permit = Some(self.quota.enter(client)?);
+        }
+        Ok(())
     }
 
     /// The first bytes of an answer, or what they wait for. Who waits is no stream yet, and has no permit.
-    fn first(
-        &self,
-        mut begun: Begun,
-        landing: Option<Landing>,
-        first_len: usize,
-        permit: &mut Option<Permit>,
-    ) -> Result<Outcome, Error> {
-        begun.chunks.limit_next(first_len);
-        if let Some(landing) = landing {
+    fn first(&self, mut begun: Begun, attempt: &mut Attempt) -> Result<Outcome, Error> {
+        begun.chunks.limit_next(attempt.first_len);
+        if let Some(landing) = attempt.landing.take() {
             begun.chunks.land(landing);
         }
         match begun.chunks.first() {
             Ok(First::Slice(slice)) => {
                 let Begun { response, chunks } = begun;
-                Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit: permit.take() })))
+                Ok(Outcome::Answer(Box::new(Answer { response, slice, chunks: Some(chunks), permit: attempt.permit.take() })))
             }
             Ok(First::Join(wait)) => {
                 begun.chunks.let_go();
