@@ -59,8 +59,8 @@
 //! # What there is
 //!
 //! - [`Server`]: [`start`](Server::start) on the store that a [`Config`] names, or
-//!   [`start_with_store`](Server::start_with_store) on one of your own; [`addr`](Server::addr), [`drain`](Server::drain),
-//!   [`wait_drained`](Server::wait_drained).
+//!   [`start_with_store`](Server::start_with_store) on one of your own; [`serve`](Server::serve) for a connection that you have
+//!   already; [`addr`](Server::addr), [`drain`](Server::drain), [`wait_drained`](Server::wait_drained).
 //! - [`Vitals`]: what [`Server::vitals`] gives; [`check`](Vitals::check) says whether the server still works.
 //! - [`Config`]: all settings. [`Config::default`] for embedding, [`Config::from_sources`] for flags, environment and `.env`;
 //!   [`config::SETTINGS`] is the table of them.

@@ -4,16 +4,17 @@
 //! what waited connections waited for, or waited for too long. It never blocks but in the poller. Not in scope: what a head must
 //! look like (`http/head.rs`), who waits for what (`lot`), and anything that reads the store or sends a body (`work`).
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use polling::{Events, Poller};
 use rustix::io::Errno;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Side};
 use crate::http::body;
 use crate::http::head::{self, Outcome};
 use crate::http::response::{Body, Persistence, Response};
@@ -21,7 +22,7 @@ use crate::metrics::Closed;
 use crate::serve::connection::{Connection, Entrance, READ_LEN, RequestFacts};
 use crate::serve::flights::Landing;
 use crate::serve::lanes::{LANES, Lanes};
-use crate::serve::lot::{Lot, Waiting};
+use crate::serve::lot::{Landed, Lot, Waiting};
 use crate::serve::socket::{Received, Registered};
 use crate::serve::vitals::Pulse;
 use crate::serve::work::Work;
@@ -34,6 +35,8 @@ pub(crate) const METRICS_KEY: usize = usize::MAX - 2;
 pub(crate) const LANE_KEY: usize = usize::MAX - 3;
 /// How many connections are accepted before the others are looked at again.
 const ACCEPTS_MAX: usize = 256;
+/// How many connections that somebody else accepted may wait for the door.
+const GIVEN_MAX: usize = 1024;
 /// How many bytes of heads go to the listener together: those that came at a time cost it one wake-up.
 const HEADS_LEN: usize = 4 * 1024;
 /// How often the lanes are probed.
@@ -54,6 +57,27 @@ pub(crate) struct Signals {
     pub(crate) drain: AtomicBool,
     /// End.
     pub(crate) stop: AtomicBool,
+    /// Connections that somebody else accepted, with the address of the client, oldest first.
+    given: Mutex<VecDeque<(TcpStream, SocketAddr)>>,
+}
+
+impl Signals {
+    fn given(&self) -> MutexGuard<'_, VecDeque<(TcpStream, SocketAddr)>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The door is to serve this connection. It must be woken.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] where it has not come to those that it was given before.
+    pub(crate) fn give(&self, socket: TcpStream, peer: SocketAddr) -> Result<(), Error> {
+        let mut given = self.given();
+        if given.len() >= GIVEN_MAX {
+            return Err(Error::new(ErrorKind::Busy, format!("{GIVEN_MAX} connections wait to be taken")));
+        }
+        given.push_back((socket, peer));
+        Ok(())
+    }
 }
 
 pub(crate) struct Door {
@@ -113,6 +137,7 @@ impl Door {
             while let Some(waiting) = self.lot.pop_overdue(now) {
                 self.overdue(waiting, now);
             }
+            self.take_given(now, &mut scratch);
             self.flush_written(0, now);
             if self.accept_from.is_some_and(|from| from <= now) {
                 self.accept_from = None;
@@ -129,6 +154,25 @@ impl Door {
                 log::error!("nothing is accepted any more: {error}");
             }
         }
+    }
+
+    /// Takes the connections that somebody else accepted.
+    fn take_given(&mut self, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        for _ in 0..ACCEPTS_MAX {
+            if self.lot.is_overfull() {
+                if !self.signals.given().is_empty() {
+                    self.accept_from = Some(now + OVERFULL_PAUSE);
+                }
+                return;
+            }
+            let Some((socket, peer)) = self.signals.given().pop_front() else { return };
+            // Who comes late finds the door shut, whoever brought him.
+            if self.listener.is_some() {
+                self.welcome(socket, peer, Entrance::Public, now, scratch);
+            }
+        }
+        // There may be more.
+        self.lot.wake_door();
     }
 
     fn accept(&mut self, now: Instant, scratch: &mut [u8; READ_LEN]) {
@@ -148,19 +192,7 @@ impl Door {
                 return;
             }
             match listener.accept() {
-                Ok((socket, peer)) => {
-                    for waiting in self.lot.make_room(peer.ip()) {
-                        self.let_go(waiting);
-                    }
-                    // Most clients have said by now what they want. Whoever has must not be taken for idle.
-                    match admit(socket, peer, &self.poller, &self.lot, now) {
-                        Ok(mut connection) => {
-                            connection.entrance = entrance;
-                            self.collect(connection, now, scratch);
-                        }
-                        Err(error) => log::debug!("{peer} went away at once: {error}"),
-                    }
-                }
+                Ok((socket, peer)) => self.welcome(socket, peer, entrance, now, scratch),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => match Errno::from_io_error(&error) {
                     // Out of something that comes back when a connection ends. The event would come again at once.
@@ -178,6 +210,21 @@ impl Door {
             }
         }
         self.listen();
+    }
+
+    /// Has a new client, and room for it.
+    fn welcome(&mut self, socket: TcpStream, peer: SocketAddr, entrance: Entrance, now: Instant, scratch: &mut [u8; READ_LEN]) {
+        for waiting in self.lot.make_room(peer.ip()) {
+            self.let_go(waiting);
+        }
+        // Most clients have said by now what they want. Whoever has must not be taken for idle.
+        match admit(socket, peer, &self.poller, &self.lot, now) {
+            Ok(mut connection) => {
+                connection.entrance = entrance;
+                self.collect(connection, now, scratch);
+            }
+            Err(error) => log::debug!("{peer} went away at once: {error}"),
+        }
     }
 
     /// Sends the heads that were written, where they have so many bytes.
@@ -307,17 +354,13 @@ impl Door {
             Waiting::Room(stream) if stream.holds_span() => self.work.submit_pause(stream),
             Waiting::Room(mut stream) => stream.end_for(Closed::Stalled),
             Waiting::Pace(stream) => self.work.submit_stream(stream),
-            Waiting::Block(mut stream, _) => {
-                stream.land(Landing::Failed(ErrorKind::UpstreamTimeout));
-                self.work.submit_stream(stream);
-            }
-            Waiting::Asked(mut asked, _) => {
-                asked.land(Landing::Failed(ErrorKind::UpstreamTimeout));
-                self.work.submit_asked(asked);
+            waiting @ (Waiting::Block(..) | Waiting::Asked(..)) => {
+                if let Some(landed) = Landed::of(waiting, Landing::Failed(ErrorKind::UpstreamTimeout)) {
+                    self.work.submit_landed(landed);
+                }
             }
             Waiting::Handover(connection, lane) => {
-                log::error!("the listener lost a request of {}", connection.peer);
-                self.refuse(connection, &ErrorKind::Busy.into(), now);
+                self.refuse(connection, &Error::new(ErrorKind::Busy, "the listener lost the request"), now);
                 // Whatever else went into this lane is behind it.
                 self.mend_lane(lane, &io::ErrorKind::TimedOut.into(), now);
             }
@@ -331,13 +374,15 @@ impl Door {
     fn refuse(&self, mut connection: Connection, error: &Error, now: Instant) {
         connection.closed = Closed::Refused;
         let mut visit = self.work.visits.begin_refused(connection.peer.ip(), now);
-        log::debug!(request:% = visit.id; "{} is refused: {}", connection.peer, error);
+        // What the client did wrong is no matter of ours.
+        let level = if error.kind().side() == Side::Us { log::Level::Warn } else { log::Level::Debug };
+        log::log!(level, request:% = visit.id; "{} is refused: {}", connection.peer, error.chain());
         let mut response = Response::with_error(error);
         self.work.handler.cors.mark(head::origin(connection.refused_head()), &mut response);
         response.field("X-Request-Id", visit.id.as_str());
         let mut bytes = Vec::with_capacity(512);
         response.write_head(&httpdate::fmt_http_date(SystemTime::now()), Persistence::Close, &mut bytes);
-        visit.answered(&response, bytes.len());
+        visit.answered(&response, bytes.len(), None);
         // RFC 9112 section 6.3: the answer to HEAD ends with its head.
         let is_head = connection.refused_head().trim_ascii_start().starts_with(b"HEAD ");
         if let (Body::Bytes(body), false) = (&response.body, is_head) {

@@ -3,8 +3,8 @@
 //! In scope: what each waits for and until when, and taking it out again when that happens. A waiting connection costs its
 //! descriptor and its slot: no thread, no buffer, no connection to the store. Not in scope: what is done with it then (`door`).
 //!
-//! Locks: the lot's one lock is held for a few instructions (and one call to the poller) at a time, never while a connection is
-//! dropped, for that comes back here.
+//! Locks: the lot's one lock is held for a few instructions at a time, with a call to the poller, or, where somebody must go for a new
+//! client, a look at the sockets of those who may; never while a connection is dropped, for that comes back here.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -114,6 +114,23 @@ impl Waiting {
 pub(crate) enum Landed {
     Stream(Box<Stream>),
     Asked(Box<Asked>),
+}
+
+impl Landed {
+    /// Gives what was waited for to whoever did; `None` where it waits for something else.
+    pub(crate) fn of(waiting: Waiting, landing: Landing) -> Option<Self> {
+        match waiting {
+            Waiting::Block(mut stream, _) => {
+                stream.land(landing);
+                Some(Self::Stream(stream))
+            }
+            Waiting::Asked(mut asked, _) => {
+                asked.land(landing);
+                Some(Self::Asked(asked))
+            }
+            _ => None,
+        }
+    }
 }
 
 type Onward = Box<dyn Fn(Landed) + Send + Sync>;
@@ -227,9 +244,24 @@ impl Inner {
                 asking += 1;
             } else {
                 taken.extend(self.take(id));
+                // It is dropped later, on a thread that may block; the next client must not cost another one its place for that.
+                let client = self.slots.get_mut(&id).and_then(|slot| slot.client.take());
+                self.count_out(client);
             }
         }
         taken
+    }
+
+    /// One connection less of this client.
+    fn count_out(&mut self, client: Option<IpAddr>) {
+        if let Some(client) = client
+            && let Some(count) = self.clients.get_mut(&client)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
     }
 }
 
@@ -324,14 +356,7 @@ impl Lot {
         let mut inner = self.lock();
         let slot = inner.slots.remove(&id);
         self.count.store(inner.slots.len(), Ordering::Relaxed);
-        if let Some(client) = slot.as_ref().and_then(|slot| slot.client)
-            && let Some(count) = inner.clients.get_mut(&client)
-        {
-            *count -= 1;
-            if *count == 0 {
-                inner.clients.remove(&client);
-            }
-        }
+        inner.count_out(slot.as_ref().and_then(|slot| slot.client));
         let empty = inner.slots.is_empty();
         drop(inner);
         // Whoever drops a connection has it, so the slot is empty.
@@ -447,18 +472,7 @@ impl Lot {
         // What a landing is dropped for may come back here.
         drop(inner);
         let count = landed.len();
-        for waiting in landed {
-            let landed = match waiting {
-                Waiting::Block(mut stream, _) => {
-                    stream.land(landing.clone());
-                    Landed::Stream(stream)
-                }
-                Waiting::Asked(mut asked, _) => {
-                    asked.land(landing.clone());
-                    Landed::Asked(asked)
-                }
-                _ => continue,
-            };
+        for landed in landed.into_iter().filter_map(|waiting| Landed::of(waiting, landing.clone())) {
             if let Some(onward) = self.onward.get() {
                 onward(landed);
             }
@@ -749,6 +763,19 @@ mod tests {
         assert_eq!(lot.len(), 10);
         drop(lot.close());
         assert!(lot.lock().clients.is_empty() && lot.lock().collected_len == 0);
+    }
+
+    #[test]
+    fn who_has_to_go_and_is_not_gone_yet_costs_no_other_its_place() {
+        let (lot, connection, _client, _) = one();
+        drop(connection);
+        let _crowd = crowd(&lot, "192.0.2.1", 5);
+        // Nobody drops them, as long as the pool has no time for it.
+        let address = "192.0.2.1".parse().unwrap();
+        let leaving = lot.make_room(address);
+        assert_eq!((leaving.len(), lot.make_room(address).len(), lot.len()), (1, 0, 5));
+        drop(leaving);
+        assert_eq!((lot.lock().clients[&address], lot.len()), (4, 4));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The server: its parts put together, started and stopped.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -107,6 +107,43 @@ impl Server {
     /// What tells whether the server still works: a program that cannot do without should check it, and end where it does not.
     pub fn vitals(&self) -> Vitals {
         Vitals::new(Arc::clone(&self.pulse))
+    }
+
+    /// Serves a connection that the program accepted by itself: one from its own listener, or from whoever hands sockets to it. All
+    /// that is promised of connections holds for it, the limits too. Returns at once; a server that drains closes it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] where the socket has no peer any more; [`ErrorKind::Busy`] where too many wait to be taken already. The
+    /// connection is closed.
+    ///
+    /// ```
+    /// use std::io::{Read, Write};
+    /// use std::net::{TcpListener, TcpStream};
+    /// use vidgate::config::StoreConfig;
+    /// use vidgate::{Config, Server};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let videos = tempfile::tempdir()?;
+    /// std::fs::write(videos.path().join("film.mp4"), "0123456789")?;
+    /// let config = Config { port: 0, store: StoreConfig::Directory(videos.path().into()), ..Config::default() };
+    /// let server = Server::start(&config)?;
+    ///
+    /// let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// server.serve(listener.accept()?.0)?;
+    ///
+    /// client.write_all(b"GET /media/film.mp4 HTTP/1.1\r\nHost: films\r\nRange: bytes=2-4\r\nConnection: close\r\n\r\n")?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer)?;
+    /// assert!(answer.starts_with("HTTP/1.1 206 ") && answer.ends_with("\r\n\r\n234"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn serve(&self, socket: TcpStream) -> Result<(), Error> {
+        let peer = socket.peer_addr().map_err(failed("a connection has no peer"))?;
+        let given = self.signals.give(socket, peer);
+        self.lot.wake_door();
+        given
     }
 
     /// Accepts nobody any more, closes the connections that wait for a request, and lets the others end. Returns at once.

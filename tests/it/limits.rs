@@ -1,5 +1,6 @@
 //! What is bounded, and who goes when a bound is reached.
 
+use std::net::TcpListener;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
@@ -50,6 +51,29 @@ fn above_the_cap_the_idle_go_first_then_the_longest_stalled() {
     for client in [&mut streams[8], &mut newer[9]] {
         assert!(client.take(film.len()) == film);
     }
+}
+
+#[test]
+fn a_connection_that_the_program_accepted_is_served_and_bounded_like_others() {
+    let server = DirectoryServer::start(|config| config.connections_max = Some(20));
+    server.put("film.mp4", "0123456789");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let give = || {
+        let client = Client::new(listener.local_addr().unwrap());
+        server.server.serve(listener.accept().unwrap().0).unwrap();
+        client
+    };
+    let mut clients: Vec<Client> = (0..20).map(|_| give()).collect();
+    for client in &mut clients {
+        assert_eq!(client.exchange("GET", "/media/film.mp4", &["Range: bytes=2-4"]).body, b"234");
+    }
+    let mut next = give();
+    assert_eq!(next.exchange("GET", "/media/film.mp4", &[]).body, b"0123456789");
+    assert_eq!(clients[0].rest(), b"", "it was idle for the longest");
+    assert_eq!(clients[19].exchange("GET", "/healthz", &[]).status, 200);
+    server.server.drain();
+    assert_eq!(next.rest(), b"");
+    assert_eq!(give().rest(), b"");
 }
 
 #[test]
