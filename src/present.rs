@@ -1,11 +1,15 @@
 //! The request that a thread works on at the moment.
 //!
-//! In scope: its id, which each line that is logged meanwhile carries, and what it costs: bytes by how the cache had them, and
-//! questions to the store. Both are noted deep inside, where nobody knows for whom. Not in scope: what a request is.
+//! In scope: its id, which each line that is logged meanwhile carries; what it costs: bytes by how the cache had them, and questions
+//! to the store; and the object that it turns out to be about. All are noted deep inside, where nobody knows for whom. Not in scope:
+//! what a request is.
 
 use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
+use std::thread;
+
+use crate::object::ObjectKey;
 
 /// The id of a request; cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,8 +86,22 @@ impl Tally {
     }
 }
 
+/// The request, and what was noted of it.
+struct Present {
+    id: RequestId,
+    noted: Noted,
+}
+
+/// What was noted of a request while a thread worked on it.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Noted {
+    pub(crate) tally: Tally,
+    /// The object, where only the work told which.
+    pub(crate) object: Option<ObjectKey>,
+}
+
 thread_local! {
-    static PRESENT: RefCell<Option<(RequestId, Tally)>> = const { RefCell::new(None) };
+    static PRESENT: RefCell<Option<Present>> = const { RefCell::new(None) };
 }
 
 /// While it lives, this thread works on one request.
@@ -92,48 +110,60 @@ pub(crate) struct Scope(());
 impl Scope {
     /// From now on it is this one.
     pub(crate) fn enter(id: &RequestId) -> Self {
-        PRESENT.with_borrow_mut(|present| *present = Some((id.clone(), Tally::default())));
+        PRESENT.with_borrow_mut(|present| *present = Some(Present { id: id.clone(), noted: Noted::default() }));
         Self(())
     }
 
-    /// No more, and it cost this.
-    pub(crate) fn leave(self) -> Tally {
-        let tally = PRESENT.with_borrow(|present| present.as_ref().map(|(_, tally)| *tally));
+    /// No more, and this was noted.
+    pub(crate) fn leave(self) -> Noted {
+        let present = PRESENT.take();
         drop(self);
-        tally.unwrap_or_default()
+        present.map(|present| present.noted).unwrap_or_default()
     }
 }
 
 impl Drop for Scope {
-    /// By a panic too: the next piece of work is another's.
+    /// A panic leaves it to whoever catches that, who has something to say of the same request: see [`end`].
     fn drop(&mut self) {
-        PRESENT.with_borrow_mut(|present| *present = None);
+        if !thread::panicking() {
+            end();
+        }
     }
+}
+
+/// This thread works on none any more. Whoever catches a panic must call it: the next piece of work is another's.
+pub(crate) fn end() {
+    PRESENT.take();
 }
 
 /// The id of the request that this thread works on. For a logger that is not ours: see [`crate::logging`].
 pub fn request_id() -> Option<RequestId> {
-    PRESENT.with_borrow(|present| present.as_ref().map(|(id, _)| id.clone()))
+    PRESENT.with_borrow(|present| present.as_ref().map(|present| present.id.clone()))
 }
 
 /// The cache had so many bytes in this way.
 pub(crate) fn note_cache(outcome: CacheOutcome, len: u64) {
-    note(|tally| match outcome {
-        CacheOutcome::Hit => tally.hit_len += len,
-        CacheOutcome::Joined => tally.joined_len += len,
-        CacheOutcome::Miss => tally.missed_len += len,
+    note(|noted| match outcome {
+        CacheOutcome::Hit => noted.tally.hit_len += len,
+        CacheOutcome::Joined => noted.tally.joined_len += len,
+        CacheOutcome::Miss => noted.tally.missed_len += len,
     });
 }
 
 /// The store was asked once.
 pub(crate) fn note_try() {
-    note(|tally| tally.tries += 1);
+    note(|noted| noted.tally.tries += 1);
 }
 
-fn note(change: impl FnOnce(&mut Tally)) {
+/// The request is about this object, which its address does not say.
+pub(crate) fn note_object(key: &ObjectKey) {
+    note(|noted| noted.object = Some(key.clone()));
+}
+
+fn note(change: impl FnOnce(&mut Noted)) {
     PRESENT.with_borrow_mut(|present| {
-        if let Some((_, tally)) = present {
-            change(tally);
+        if let Some(present) = present {
+            change(&mut present.noted);
         }
     });
 }
@@ -151,19 +181,23 @@ mod tests {
         note_try();
         note_cache(CacheOutcome::Miss, 3);
         std::thread::spawn(|| assert_eq!(request_id(), None)).join().unwrap();
-        let tally = scope.leave();
-        assert_eq!((tally.tries, tally.cache()), (1, Some("miss")));
+        let key = ObjectKey::new("film.mp4").unwrap();
+        note_object(&key);
+        let Noted { tally, object } = scope.leave();
+        assert_eq!((tally.tries, tally.cache(), object), (1, Some("miss"), Some(key)));
         assert_eq!(request_id(), None);
-        assert_eq!(Scope::enter(&RequestId::new("b")).leave(), Tally::default());
+        assert_eq!(Scope::enter(&RequestId::new("b")).leave(), Noted::default());
     }
 
     #[test]
-    fn a_panic_ends_it() {
+    fn a_panic_leaves_it_to_whoever_catches_that() {
         let panicked = std::panic::catch_unwind(|| {
             let _scope = Scope::enter(&RequestId::new("a"));
             panic!("this panic is part of a test");
         });
         assert!(panicked.is_err());
+        assert_eq!(request_id().unwrap().as_str(), "a");
+        end();
         assert_eq!(request_id(), None);
     }
 

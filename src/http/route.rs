@@ -106,8 +106,9 @@ impl Route {
 pub const TOKENS: &str = "/api/tokens";
 
 /// The names of all routes. The last is for what is no route.
-pub const NAMES: [&str; 13] = [
-    "stream", "list", "entry", "url", "cookies", "tokens", "uploads", "library", "watch", "health", "ready", "metrics", "none",
+pub const NAMES: [&str; 14] = [
+    "stream", "list", "entry", "url", "cookies", "tokens", "uploads", "library", "watch", "hls", "health", "ready", "metrics",
+    "none",
 ];
 
 /// The place of a route's name among all.
@@ -303,6 +304,7 @@ mod tests {
     fn each_route_has_its_place_among_the_names() {
         let paths = [
             "/",
+            "/hls.js",
             "/healthz",
             "/readyz",
             "/metrics",

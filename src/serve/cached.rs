@@ -30,6 +30,8 @@ use crate::store::blocks::{BlockId, ObjectDigest};
 
 /// How long a viewer waits for a block to be whole before it is sent what came of it.
 const WHOLE_WITHIN: Duration = Duration::from_millis(250);
+/// How long the rest of a block may take that nobody waits for, up to the last read of it.
+const FINISHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The blocks of one version of an object, as one stream reads them.
 pub(crate) struct Cached {
@@ -86,20 +88,18 @@ impl Cached {
             lead.land(&Landing::Block(block_id, block.clone()));
             return Ok(self.hit(source, shared, &block, block_id, ask));
         }
-        let fill = shared.take_fill(block_id);
-        if fill.is_none()
+        if !shared.has_fill(block_id)
             && let Some(block) = self.look_on_disk(source, shared, block_id)
         {
             lead.land(&Landing::Block(block_id, block.clone()));
             return Ok(self.hit(source, shared, &block, block_id, ask));
         }
-        // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves.
+        // Behind the look at the disk, which needs no turn. Those who wait for the block meanwhile are told to go on themselves, and a
+        // read that another stream left here stays where that finds it.
         if !turn.take(source, landing) {
-            if let Some(fill) = fill {
-                self.leave(source, shared, block_id, fill);
-            }
             return Ok(Got::Join(Wait::Turn));
         }
+        let fill = shared.take_fill(block_id);
         if is_left_here {
             self.lease = None;
         }
@@ -107,7 +107,7 @@ impl Cached {
             Some(fill) => Ok(fill),
             None => self.open(source, shared, id, ask, block_id),
         };
-        match fill.and_then(|fill| self.fill(source, fill, block_id, ask, true)) {
+        match fill.and_then(|fill| self.fill(source, fill, block_id, ask, WHOLE_WITHIN)) {
             Ok(filled) => {
                 let slice = self.settle(source, shared, lead, block_id, filled, ask);
                 source.metrics.cache_missed.inc_by(slice.0.len() as u64);
@@ -134,9 +134,11 @@ impl Cached {
         let Some(lead) = shared.flights.lead(&block_id) else { return };
         let range = block_id.range(self.object_size);
         let ask = Ask { at: range.start, end: range.end, span_end: range.end, len_max: usize::MAX, is_first: false };
-        if let Ok(filled) = self.fill(source, fill, block_id, &ask, false) {
-            drop(self.settle(source, shared, lead, block_id, filled, &ask));
+        let Ok(filled) = self.fill(source, fill, block_id, &ask, FINISHED_WITHIN) else { return };
+        if range.start + (filled.block.len() as u64) < range.end {
+            return source.buffers.give_back(filled.block);
         }
+        drop(self.settle(source, shared, lead, block_id, filled, &ask));
     }
 
     /// Whether the block that holds this offset is neither in memory nor what the read goes on with that this stream left.
@@ -190,8 +192,8 @@ impl Cached {
         Ok(Fill { span: source.open(id, range)?, block: source.buffers.take() })
     }
 
-    /// Reads on until the block is whole, or, where `may_part`, the viewer should not wait for that.
-    fn fill(&self, source: &Source, mut fill: Fill, block_id: BlockId, ask: &Ask, may_part: bool) -> Result<Fill, Error> {
+    /// Reads on until the block is whole, or there is something of what is asked for and the rest takes longer than this.
+    fn fill(&self, source: &Source, mut fill: Fill, block_id: BlockId, ask: &Ask, within: Duration) -> Result<Fill, Error> {
         let started = Instant::now();
         let range = block_id.range(self.object_size);
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
@@ -206,7 +208,7 @@ impl Cached {
                 return Err(error);
             }
             let reached = range.start + fill.block.len() as u64;
-            if may_part && reached > ask.at && (ask.is_first || started.elapsed() >= WHOLE_WITHIN) {
+            if reached > ask.at && (ask.is_first || started.elapsed() >= within) {
                 break;
             }
         }

@@ -169,6 +169,13 @@ impl Chunks {
         }
     }
 
+    /// All was sent. What was begun for others is brought to its end, which may take a moment.
+    pub(crate) fn finish(mut self) {
+        if let (Reader::Cached(cached), Some(shared), true) = (&mut self.reader, &self.source.shared, self.left.is_empty()) {
+            cached.finish(&self.source, shared, &mut self.turn);
+        }
+    }
+
     /// Gives the right to read back, where it has one: it sends no more for now.
     pub(crate) fn give_turn_back(&mut self) {
         self.turn.give_back();
@@ -307,9 +314,6 @@ impl Iterator for Chunks {
 
     fn next(&mut self) -> Option<Next> {
         if self.left.is_empty() {
-            if let (Reader::Cached(cached), Some(shared)) = (&mut self.reader, &self.source.shared) {
-                cached.finish(&self.source, shared, &mut self.turn);
-            }
             return None;
         }
         Some(match self.read() {

@@ -51,6 +51,11 @@ impl Paced {
         Self { chunks, pace, started: now, yielded: yielded as u64 }
     }
 
+    /// See [`Chunks::finish`].
+    pub(crate) fn finish(self) {
+        self.chunks.finish();
+    }
+
     /// The slices themselves.
     pub(crate) fn chunks(&self) -> &Chunks {
         &self.chunks

@@ -11,6 +11,8 @@ use std::thread::{self, Thread};
 
 use threadpool::ThreadPool;
 
+use crate::present;
+
 /// What work is queued behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lane {
@@ -236,6 +238,7 @@ fn run(queues: &Mutex<Queues>) {
             // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
                 log::error!("a panic ended a connection; its place stands before this line");
+                present::end();
             }
             held = lock(queues);
             held.reads -= usize::from(is_read);

@@ -13,6 +13,7 @@ use crate::http::response::{Body, Response};
 use crate::http::route::Route;
 use crate::http::tus::{self, Metadata};
 use crate::http::upload;
+use crate::present;
 use crate::serve::body::BodyReader;
 use crate::serve::connection::Connection;
 use crate::serve::holds::{Hold, Holds};
@@ -168,6 +169,7 @@ impl Run<'_> {
         }
         let id = UploadId::new();
         let Metadata { text, key, content_type } = metadata;
+        present::note_object(&key);
         let upload = Upload { key, content_type, size_max: len, condition };
         let new = NewResumable { upload, metadata: text, expires_at: self.expires_at() };
         self.resumable.create(&id, &new)?;
@@ -207,6 +209,7 @@ impl Run<'_> {
         let counting = if checksum.is_some() { Counting::Together } else { Counting::AtOnce };
         let mut sink = self.resumable.resume(id, counting, self.expires_at())?;
         let standing = sink.standing();
+        present::note_object(&standing.key);
         if standing.offset != offset {
             let detail = format!("the next byte of the upload is {}, and not {offset}", standing.offset);
             return Err(Error::new(ErrorKind::Conflict, detail));
@@ -234,6 +237,7 @@ impl Run<'_> {
     /// Tells how far an upload is. Where all of it is there and it could not be made the object, it is now.
     fn look(&self, id: &UploadId) -> Result<Response, Error> {
         let mut standing = self.resumable.look(id)?;
+        present::note_object(&standing.key);
         if standing.finished == Finished::No && standing.offset == standing.len {
             standing = self.finish(id)?;
         } else if standing.finished == Finished::Now {

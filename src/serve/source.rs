@@ -190,6 +190,11 @@ impl Shared {
         }
     }
 
+    /// Whether there is an open read that goes on with this block.
+    pub(crate) fn has_fill(&self, id: BlockId) -> bool {
+        self.lock().contains_key(&id)
+    }
+
     /// The open read that goes on with this block.
     pub(crate) fn take_fill(&self, id: BlockId) -> Option<Fill> {
         self.lock().remove(&id)
@@ -208,7 +213,7 @@ impl Shared {
 
     /// Whether somebody has this block, or reads it, or can go on with it: a read need not go so far.
     pub(crate) fn is_provided(&self, id: BlockId) -> bool {
-        self.blocks.has(id) || self.flights.has(&id) || self.lock().contains_key(&id)
+        self.blocks.has(id) || self.flights.has(&id) || self.has_fill(id)
     }
 }
 
@@ -260,7 +265,7 @@ mod tests {
     use crate::config::Config;
     use crate::http::response::ObjectPart;
     use crate::object::ETag;
-    use crate::serve::chunks::{Chunks, First};
+    use crate::serve::chunks::{Chunks, First, Next};
     use crate::serve::server::Parts;
     use crate::store::blocks::{BLOCK_LEN, ObjectDigest};
     use crate::store::{Directory, ListPage, ListQuery};
@@ -335,6 +340,14 @@ mod tests {
         let same: Vec<Bytes> = (0..100).map(|_| watch(0)).collect();
         assert!(source.may_hold(false));
         let others: Vec<Bytes> = (1..50).map(watch).collect();
+        // Small objects are in the cache as well, and have no part in it.
+        for number in 0..100 {
+            let mut small = source.buffers.take();
+            small.resize(100, 0);
+            let small = source.buffers.share_block(small);
+            let object = ObjectDigest::new(&format!("subtitles {number}"), &id, 100);
+            source.shared.as_ref().unwrap().blocks.keep(BlockId { object, index: 0 }, &small);
+        }
         assert!(
             !source.may_hold(false),
             "{} blocks are in memory, {} in the cache",
@@ -343,6 +356,32 @@ mod tests {
         );
         drop((same, others));
         assert!(source.may_hold(false));
+    }
+
+    #[test]
+    fn who_gets_no_turn_closes_nobodys_read() {
+        let size = 100 * BLOCK_LEN as u64;
+        let config = Config { host: "127.0.0.1".into(), port: 0, ..Config::default() };
+        let parts = Parts::assemble(&config, Arc::new(Zeros(size))).unwrap();
+        let source = Arc::clone(&parts.door.work.handler.source);
+        let id = source.store.head(&ObjectKey::new("film.mp4").unwrap()).unwrap().id;
+        let watch = |range: Range<u64>| {
+            Chunks::new(Arc::clone(&source), ObjectPart { id: id.clone(), object_size: size, range, chunk_len: 1 << 20 })
+        };
+        let mut viewer = watch(0..size);
+        assert!(matches!(viewer.first().unwrap(), First::Slice(slice) if slice.len() == BLOCK_LEN));
+        viewer.give_turn_back();
+        let is_open = || source.spans_open.load(Ordering::Relaxed) == 1 && viewer.holds_span();
+        assert!(is_open());
+        let turns: Vec<_> = std::iter::from_fn(|| source.turn(None)).collect();
+        let mut other = watch(BLOCK_LEN as u64..size);
+        assert!(matches!(other.first().unwrap(), First::Join(Wait::Turn)));
+        other.let_go();
+        drop(other);
+        assert!(is_open() && !turns.is_empty());
+        drop(turns);
+        assert!(matches!(viewer.next(), Some(Next::Slice(slice)) if slice.len() == BLOCK_LEN));
+        assert_eq!(source.spans_open.load(Ordering::Relaxed), 1, "it was gone on with");
     }
 
     #[test]

@@ -164,9 +164,10 @@ impl Stream {
         self.visit.cut_short(reason);
     }
 
-    /// What goes on when the stream has ended. All else of it is gone when this returns, its place among the streams too.
-    pub(crate) fn into_connection(self) -> Connection {
-        self.connection
+    /// What goes on when the stream has ended: its connection, and what is left of where its bytes came from. All else of it is gone
+    /// when this returns, its place among the streams too.
+    pub(crate) fn into_parts(self) -> (Connection, Option<Paced>) {
+        (self.connection, self.rest)
     }
 
     /// Takes what it waited for.

@@ -18,6 +18,7 @@ use crate::http::head::BodyFraming;
 use crate::http::response::Response;
 use crate::http::upload;
 use crate::object::{ObjectKey, ObjectMeta};
+use crate::present;
 use crate::serve::body::BodyReader;
 use crate::serve::connection::Connection;
 use crate::serve::handler::entry;
@@ -277,6 +278,7 @@ impl Form<'_> {
                     None => upload::key_of_file(head.file_name.as_deref().unwrap_or_default())?,
                 };
                 let content_type = upload::content_type(head.content_type.as_deref());
+                present::note_object(&key);
                 let (size_max, condition) = (self.size_max, self.condition.clone());
                 let sink = self.source.store.begin(&Upload { key: key.clone(), content_type, size_max, condition })?;
                 self.file = Some((key, sink));

@@ -18,7 +18,7 @@ use crate::http::route::{self, Route};
 use crate::http::{forwarded, request_id};
 use crate::logging::ACCESS;
 use crate::metrics::{Closed, Metrics};
-use crate::present::{RequestId, Scope, Tally};
+use crate::present::{Noted, RequestId, Scope, Tally};
 use crate::serve::lanes::Request;
 
 /// The longest path or method that is no route's, as far as it is logged, in characters.
@@ -51,7 +51,7 @@ impl Visits {
             Some(key) => route::without_tokens(key.as_str()).into(),
             None => "".into(),
         };
-        let path = match route {
+        let path = match route.and_then(Route::key) {
             Some(_) => String::new(),
             None => cut(&route::without_tokens(route::split(&request.target).0)),
         };
@@ -84,6 +84,7 @@ impl Visits {
             since: now,
             status: 0,
             part: None,
+            range_asked: "".into(),
             head_len: 0,
             sent_len: 0,
             first_byte: None,
@@ -103,7 +104,7 @@ pub(crate) struct Visit {
     method: Box<str>,
     /// The place of the route among all.
     route: usize,
-    /// The object, where the route has one; and the path, where there is no route.
+    /// The object, where the request has one; and the path, where that does not name it.
     key: Box<str>,
     path: Box<str>,
     since: Instant,
@@ -111,6 +112,8 @@ pub(crate) struct Visit {
     status: u16,
     /// The first and the last byte of the object that are sent with a 206, and its size.
     part: Option<(u64, u64, u64)>,
+    /// What of the object was asked for and cannot be had.
+    range_asked: Box<str>,
     /// How long the head is, and how much of head and body was sent, in bytes.
     head_len: u64,
     sent_len: u64,
@@ -130,15 +133,22 @@ impl Visit {
 
     /// The thread does so no more.
     pub(crate) fn leave(&mut self, scope: Scope) {
-        self.tally.add(scope.leave());
+        let Noted { tally, object } = scope.leave();
+        self.tally.add(tally);
+        if let Some(object) = object {
+            self.key = route::without_tokens(object.as_str()).into();
+        }
     }
 
-    /// Its answer is known. `head_len` is how long the head is, in bytes.
-    pub(crate) fn answered(&mut self, response: &Response, head_len: usize) {
+    /// Its answer is known. `head_len` is how long the head is, in bytes; `range` what was asked for in the field of that name.
+    pub(crate) fn answered(&mut self, response: &Response, head_len: usize, range: Option<&str>) {
         self.status = response.status();
         self.head_len = head_len as u64;
         if let (206, Body::Object(part)) = (self.status, &response.body) {
             self.part = Some((part.range.start, part.range.end.saturating_sub(1), part.object_size));
+        }
+        if let (416, Some(range)) = (self.status, range) {
+            self.range_asked = cut(range).into();
         }
         self.metrics.count_answer(self.route, self.status);
     }
@@ -192,14 +202,15 @@ impl Drop for Visit {
 /// A line of the access log.
 struct Line<'v> {
     visit: &'v Visit,
-    /// The bytes that were asked for, as Content-Range has them.
+    /// The bytes that are sent, as Content-Range has them, or those that cannot be, as Range has them.
     range: Option<String>,
     total: Duration,
 }
 
 impl<'v> Line<'v> {
     fn new(visit: &'v Visit) -> Self {
-        let range = visit.part.map(|(first, last, size)| format!("{first}-{last}/{size}"));
+        let sent = visit.part.map(|(first, last, size)| format!("{first}-{last}/{size}"));
+        let range = sent.or_else(|| (!visit.range_asked.is_empty()).then(|| visit.range_asked.to_string()));
         Self { visit, range, total: visit.since.elapsed() }
     }
 }
@@ -297,7 +308,7 @@ mod tests {
         let mut response = Response::new(206);
         let id = ObjectId { key: ObjectKey::new("a b.mp4").unwrap(), etag: ETag::from_store("v").unwrap() };
         response.body = Body::Object(ObjectPart { id, range: 10..20, object_size: 100, chunk_len: 1 });
-        visit.answered(&response, 300);
+        visit.answered(&response, 300, Some("bytes=10-19"));
         visit.begin_stream();
         for len in [100, 203, 4] {
             visit.sent(len, Instant::now());
@@ -330,6 +341,28 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_be_had_is_told_as_it_was_asked_for() {
+        let visits = visits(&[]);
+        let mut visit = begin(&visits, &request("/media/a.mp4", &[]));
+        visit.answered(&Response::with_error(&Error::from(ErrorKind::RangeNotSatisfiable)), 300, Some("bytes=500-"));
+        let rest = [("status", "416"), ("bytes", "0"), ("upstream_tries", "0"), ("end", "client")];
+        let want =
+            [("client", "192.0.2.1"), ("method", "GET"), ("route", "stream"), ("key", "a.mp4"), ("range", "bytes=500-")];
+        check(&visit, &[&want[..], &rest].concat());
+    }
+
+    #[test]
+    fn the_object_that_only_the_work_told_is_told() {
+        let visits = visits(&[]);
+        let mut visit = begin(&visits, &request("/api/videos?token=eyJsecret", &[]));
+        assert_eq!(pairs(&visit)[3], ("path".into(), "/api/videos".into()));
+        let scope = visit.enter();
+        crate::present::note_object(&ObjectKey::new("~eyJsecret/a b.mp4").unwrap());
+        visit.leave(scope);
+        assert_eq!(pairs(&visit)[3..5], [("key".into(), "~.../a b.mp4".into()), ("path".into(), "/api/videos".into())]);
+    }
+
+    #[test]
     fn what_is_no_route_is_told_by_its_path_and_no_token_is_told() {
         let visits = visits(&[]);
         let end = [("status", "404"), ("bytes", "0"), ("upstream_tries", "0"), ("end", "client")];
@@ -339,7 +372,7 @@ mod tests {
             (&format!("/{}", "x".repeat(1000)), format!("/{}", "x".repeat(255))),
         ] {
             let mut visit = begin(&visits, &request(target, &[]));
-            visit.answered(&Response::with_error(&Error::from(ErrorKind::NotFound)), 1000);
+            visit.answered(&Response::with_error(&Error::from(ErrorKind::NotFound)), 1000, Some("bytes=0-"));
             let want = [("client", "192.0.2.1"), ("method", "GET"), ("route", "none"), ("path", path.as_str())];
             check(&visit, &[&want[..], &end].concat());
         }

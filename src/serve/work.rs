@@ -24,9 +24,6 @@ use crate::serve::stream::{FIRST_QUANTUM_LEN, FIRST_QUANTUM_LEN_CROWDED, Stream,
 use crate::serve::upload::{Task, Uploads};
 use crate::serve::visit::{Visit, Visits};
 
-/// The bodies that are sent in one packet with their head, in bytes at most.
-const JOINED_LEN_MAX: usize = 16 * 1024;
-
 /// A client that makes room so soon takes more than its socket holds.
 const FAST_DRAIN: Duration = Duration::from_millis(5);
 
@@ -190,22 +187,24 @@ impl Work {
     }
 
     /// The request gets a thread of its own, where there is one for it.
-    fn start_upload(self: &Arc<Self>, asked: Box<Asked>, task: Task) {
+    fn start_upload(self: &Arc<Self>, mut asked: Box<Asked>, task: Task) {
         let place = match self.uploads.enter(&task) {
             Ok(place) => place,
             Err(error) => {
+                let scope = asked.visit.enter();
                 let answer = self.handler.refuse(&asked.request, &error);
+                asked.visit.leave(scope);
                 return self.send(*asked, answer, FIRST_QUANTUM_LEN);
             }
         };
-        let work = Arc::clone(self);
+        let (work, id) = (Arc::clone(self), asked.visit.id.clone());
         let run = move || {
             work.receive(*asked, task);
             drop(place);
         };
         if let Err(error) = thread::Builder::new().name("vidgate-upload".into()).spawn(run) {
             // What it was to do is dropped, and the connection with it.
-            log::error!("no thread can be started for an upload: {error}");
+            log::error!(request:% = id; "no thread can be started for an upload: {error}");
         }
     }
 
@@ -216,7 +215,7 @@ impl Work {
         asked.visit.leave(scope);
         let has_unread = asked.connection.body_framing() != BodyFraming::None;
         let mut stream = self.prepare(asked, answer, FIRST_QUANTUM_LEN);
-        if has_unread && stream.advance() == Turn::Done {
+        if has_unread && Self::take_turn(&mut stream) == Turn::Done {
             // A client that sends on must read why it need not; here it holds nobody up but its own thread.
             stream.visit.done();
             stream.connection.closed = Closed::Done;
@@ -272,17 +271,13 @@ impl Work {
         let date = httpdate::fmt_http_date(SystemTime::now());
         answer.response.field("X-Request-Id", visit.id.as_str());
         answer.response.write_head(&date, connection.persistence(), &mut head);
-        visit.answered(&answer.response, head.len());
+        visit.answered(&answer.response, head.len(), request.fields.get("range"));
         if log::log_enabled!(log::Level::Debug) {
             let target = route::without_tokens(&request.target);
             let (peer, method, status) = (connection.peer, &request.method, answer.response.status());
             log::debug!(request:% = visit.id; "{peer} {method} {target:?} {status}");
         }
-        let mut slice = answer.slice;
-        if slice.len() <= JOINED_LEN_MAX && answer.chunks.is_none() {
-            head.extend_from_slice(&slice);
-            slice.clear();
-        }
+        let slice = answer.slice;
         if answer.chunks.is_some() {
             visit.begin_stream();
         }
@@ -291,10 +286,16 @@ impl Work {
         Box::new(Stream::new(connection, visit, head, slice, rest, answer.permit, now, quantum_len))
     }
 
-    fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
+    /// Sends what the socket has room for, on behalf of the stream's request.
+    fn take_turn(stream: &mut Stream) -> Turn {
         let scope = stream.visit.enter();
         let turn = stream.advance();
         stream.visit.leave(scope);
+        turn
+    }
+
+    fn advance(self: &Arc<Self>, mut stream: Box<Stream>) {
+        let turn = Self::take_turn(&mut stream);
         if matches!(turn, Turn::Again | Turn::Full | Turn::NotBefore(_) | Turn::Join(_)) && !stream.may_hold(&turn) {
             drop(stream.pause());
         }
@@ -312,15 +313,21 @@ impl Work {
             Turn::Gone => {}
             Turn::Cut => {
                 stream.end_for(Closed::Cut);
-                self.lot.wait_for_goodbye(stream.into_connection(), Instant::now());
+                let (connection, _) = stream.into_parts();
+                self.lot.wait_for_goodbye(connection, Instant::now());
             }
             Turn::Done => {
                 stream.visit.done();
-                if stream.connection.persistence() == Persistence::Close {
-                    stream.connection.closed = Closed::Done;
-                    self.lot.wait_for_goodbye(stream.into_connection(), Instant::now());
+                let (mut connection, rest) = stream.into_parts();
+                if connection.persistence() == Persistence::Close {
+                    connection.closed = Closed::Done;
+                    self.lot.wait_for_goodbye(connection, Instant::now());
                 } else {
-                    self.lot.next_request(stream.into_connection(), Instant::now());
+                    self.lot.next_request(connection, Instant::now());
+                }
+                // The client is free to go on, whatever the store does to the rest of a block.
+                if let Some(rest) = rest {
+                    rest.finish();
                 }
             }
         }
