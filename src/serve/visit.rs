@@ -346,8 +346,7 @@ mod tests {
         let mut visit = begin(&visits, &request("/media/a.mp4", &[]));
         visit.answered(&Response::with_error(&Error::from(ErrorKind::RangeNotSatisfiable)), 300, Some("bytes=500-"));
         let rest = [("status", "416"), ("bytes", "0"), ("upstream_tries", "0"), ("end", "client")];
-        let want =
-            [("client", "192.0.2.1"), ("method", "GET"), ("route", "stream"), ("key", "a.mp4"), ("range", "bytes=500-")];
+        let want = [("client", "192.0.2.1"), ("method", "GET"), ("route", "stream"), ("key", "a.mp4"), ("range", "bytes=500-")];
         check(&visit, &[&want[..], &rest].concat());
     }
 
