@@ -1,7 +1,7 @@
 # Everything a developer or a machine runs here. `make run` needs cargo and a C compiler, which ring
 # (TLS) is built with.
 
-.PHONY: run build dist test bench check audit sample clean
+.PHONY: run build dist reproduce test bench check audit sample clean
 
 # Serves samples/ at http://127.0.0.1:3001, with no account and no setting.
 run: build
@@ -14,6 +14,10 @@ build:
 # The static program for other machines, in dist/, with its checksum, man pages and completions.
 dist:
 	deploy/dist.sh
+
+# Proves that two clean clones of what is committed give the same static program, byte for byte: two whole builds.
+reproduce:
+	deploy/reproduce.sh
 
 # All the tests, after installing what they need. Leaves nothing running.
 test:

@@ -2,7 +2,8 @@
 # What the scripts beside it share: a working directory that goes with them, a film, servers on it, and aims that are met or not.
 # To be sourced, from the folder above.
 #
-# Where a script starts vidgate, its process is $vidgate_pid (port 9402).
+# Where a script starts vidgate, its process is $vidgate_pid (port 9402). It is target/release/vidgate, or BENCH_PROGRAM, an absolute
+# path, such as that of what `make dist` made.
 
 work=$(mktemp -d) pids=() missed=0
 set -E
@@ -12,7 +13,7 @@ mkdir "$work/films"
 chmod 755 "$work" "$work/films"
 film=$work/films/film.mp4
 url=http://127.0.0.1:9402/media/film.mp4
-vidgate=$PWD/target/release/vidgate
+vidgate=${BENCH_PROGRAM:-$PWD/target/release/vidgate}
 
 # Fails where a program is missing, and says how to get it: PACKAGE:PROGRAM.
 need() {
@@ -40,8 +41,8 @@ start_vidgate() {
     curl -sf -o /dev/null "$url"
 }
 
-# Starts MinIO on 9401 with the film in the bucket `films`: $minio_pid, $presigned, and $on_minio, the settings to read it with.
-start_minio() {
+# Starts MinIO on 9401, with what is there already: $minio_pid.
+launch_minio() {
     local minio=${VIDGATE_TEST_MINIO:-${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/minio}
     [ -x "$minio" ] || { echo "$0: there is no MinIO; run: tests/install.sh" >&2; exit 1; }
     free 9401
@@ -49,6 +50,11 @@ start_minio() {
         "$minio" server --quiet --address 127.0.0.1:9401 "$work/minio" > "$work/minio.log" 2>&1 & minio_pid=$!
     pids+=("$minio_pid")
     until curl -sf http://127.0.0.1:9401/minio/health/ready; do kill -0 "$minio_pid" || { cat "$work/minio.log" >&2; exit 1; }; done
+}
+
+# Starts MinIO with the film in the bucket `films`: $presigned, and $on_minio, the settings to read it with.
+start_minio() {
+    launch_minio
     local signed=(curl -sf --retry 5 --aws-sigv4 aws:amz:us-east-1:s3 -u bench:bench-bench)
     "${signed[@]}" -X PUT http://127.0.0.1:9401/films
     "${signed[@]}" -T "$film" http://127.0.0.1:9401/films/film.mp4

@@ -35,8 +35,8 @@ PLOTS = [
         "Ranges of 64 KiB",
         "ranges",
         "16 connections that stay, each asking for ranges at places all over: of the film in the cache, and of the 2 GiB that no "
-        "cache holds. A range costs MinIO several times what it costs any proxy, so `minio`, the bucket read without one, is about the "
-        "most that a proxy on the same cores can reach.",
+        "cache holds. A range costs MinIO several times what it costs vidgate or nginx without a cache, so `minio`, the bucket read without "
+        "a proxy, is about the most that one on the same cores can reach.",
         [
             ("cached_ranges", "16", "ranges/s", "ranges a second, from the cache"),
             ("cold_ranges", "16", "ranges/s", "ranges a second, from the bucket"),
@@ -47,11 +47,18 @@ PLOTS = [
         "Slow viewers",
         "slow",
         "All connect at once, ask for the film from places all over it, and read at a pace. A viewer is lost that is refused, cut, has "
-        "no first byte in 30 seconds, or in the end has less than half of its pace. One turn.",
+        "no first byte in 30 seconds, or in the end has less than half of its pace. `vidgate-cached`, `nginx-slice` and `rclone-cached` "
+        "have caches that hold the film; the others read the bucket for their viewers. `vidgate-cached` has all turns, the others have "
+        "one. Where a load ended MinIO or the peer itself, the next turn began with a new one.",
         [
             ("slow", load, metric, f"{title}, {int(load):,} viewers at {pace} KiB/s")
             for load, pace in (("1000", 64), ("5000", 16), ("15000", 4))
-            for metric, title in (("lost", "viewers lost"), ("p99", "first byte p99, seconds"), ("rss", "MB of memory at most (RSS)"))
+            for metric, title in (
+                ("lost", "viewers lost"),
+                ("p50", "first byte p50, seconds"),
+                ("p99", "first byte p99, seconds"),
+                ("rss", "MB of memory at most (RSS)"),
+            )
         ],
     ),
     (

@@ -81,6 +81,23 @@ stop_peer() {
     wait "${pid[$1]}" 2> /dev/null || true
 }
 
+# A peer before a bucket, whatever the load before it did to either: what is not there any more, or does not answer, starts anew.
+revive() {
+    if ! curl -sf -m 10 -o /dev/null http://127.0.0.1:9401/minio/health/ready; then
+        echo "MinIO did not outlive the load before $1, and starts anew" >&2
+        kill -9 "$minio_pid" 2> /dev/null || true
+        wait "$minio_pid" 2> /dev/null || true
+        launch_minio
+    fi
+    if ! curl -sf -m 10 -o /dev/null -r 0-0 "$(url_of "$1" hot)"; then
+        echo "$1 does not answer, and starts anew" >&2
+        kill -9 "${pid[$1]}" 2> /dev/null || true
+        wait "${pid[$1]}" 2> /dev/null || true
+        start_peer "$1"
+        check_peer "$1"
+    fi
+}
+
 # The peer's copy of the film is the film; where it has a cache that may hold it, it does from here on.
 check_peer() {
     [ "$1" != minio ] || return 0

@@ -11,7 +11,8 @@
 #   cold_ranges    the same with films that no cache holds
 #   files          whole films with 8 readers, and ranges: vidgate on a directory, nginx on the same files with sendfile
 #   start          from the start to the first byte of a film, and memory at rest
-#   slow           1,000 viewers at 64 KiB/s, 5,000 at 16 KiB/s, 15,000 at 4 KiB/s: lost, first byte, memory. One turn of 30 seconds
+#   slow           1,000 viewers at 64 KiB/s, 5,000 at 16 KiB/s, 15,000 at 4 KiB/s: lost, first byte, memory. Turns of 30 seconds: all
+#                  of them for vidgate-cached, which has the bars, and one for each of the others. rclone without its cache is left out
 #
 # --quick is for work by a profile: 8 readers only, 2 seconds a turn, vidgate and nginx only.
 # --page writes docs/benchmarks.md and its plots; so does a run of all sections that is not quick. The figures are in benches/out/,
@@ -167,23 +168,32 @@ settle() {
     done
 }
 
+# One turn of slow viewers: PEER VIEWERS PACE TURN.
+slow_turn() {
+    local line at="slow $2 $1 $4"
+    settle
+    revive "$1"
+    # shellcheck disable=SC2086 # words
+    if line=$("$slow_readers" "$(url_of "$1" hot)" "$2" "$3" "$slow_seconds" "${pid[$1]}" 2> "$work/said"); then
+        note $at lost "$(number "$line" lost)"
+        note $at p50 "$(number "$line" p50)"
+        note $at p99 "$(number "$line" p99)"
+        note $at rss "$(number "$line" 'warm,')"
+        note $at pss "$(number "$line" PSS)"
+        note $at seconds "$(number "$line" CPU)"
+    else
+        note_failure slow "$2" "$1" "$4"
+    fi
+}
+
 run_slow() {
-    local load viewers pace peer line
+    local load viewers pace turn peer
     for load in "1000 65536" "5000 16384" "15000 4096"; do
         read -r viewers pace <<< "$load"
-        for peer in $(among vidgate-cached vidgate nginx nginx-slice rclone-cached node); do
-            settle
-            if line=$("$slow_readers" "$(url_of "$peer" hot)" "$viewers" "$pace" "$slow_seconds" "${pid[$peer]}" 2> "$work/said"); then
-                note slow "$viewers" "$peer" 1 lost "$(number "$line" lost)"
-                note slow "$viewers" "$peer" 1 p50 "$(number "$line" p50)"
-                note slow "$viewers" "$peer" 1 p99 "$(number "$line" p99)"
-                note slow "$viewers" "$peer" 1 rss "$(number "$line" 'warm,')"
-                note slow "$viewers" "$peer" 1 pss "$(number "$line" PSS)"
-                note slow "$viewers" "$peer" 1 seconds "$(number "$line" CPU)"
-            else
-                note_failure slow "$viewers" "$peer" 1
-            fi
+        for turn in $(seq "$turns"); do
+            for peer in $(among vidgate-cached); do slow_turn "$peer" "$viewers" "$pace" "$turn"; done
         done
+        for peer in $(among vidgate nginx nginx-stock nginx-slice rclone-cached node); do slow_turn "$peer" "$viewers" "$pace" 1; done
     done
 }
 

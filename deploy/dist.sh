@@ -63,5 +63,5 @@ fi
 size=$(stat -c %s dist/vidgate)
 printf 'dist/vidgate: %s, %d bytes\n' "$target" "$size"
 [ "$size" -le $size_max ] || { echo "dist.sh: that is more than $size_max bytes" >&2; exit 1; }
-# Where it can be tried: with namespaces, which Linux has, and not within every container.
+# Needs namespaces of its own, which not every container gives: there this fails, and dist/ has the program all the same.
 deploy/empty-root.sh dist/vidgate

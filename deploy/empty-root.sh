@@ -70,6 +70,11 @@ bucket() {
 until (: </dev/tcp/127.0.0.1/9443) 2>/dev/null; do sleep 0.05; done
 said=$(bucket https://store.example:9443)
 grep -q 'UnknownIssuer' <<<"$said" || die "a store at https:// by its name: $said"
-echo 'ok    it finds a store by its name, and knows the public authorities: one that none of them knows is refused'
+echo 'ok    it finds a store by its name, and refuses one that no authority has signed'
+# It has been given none, so those that it goes by are in it: with their names, as those of S3 (Amazon Trust Services).
+for authority in 'Amazon Root CA 1' 'Starfield Services Root Certificate Authority - G2' 'ISRG Root X1'; do
+    grep -aqF "$authority" "$root/vidgate" || die "it does not know $authority"
+done
+echo 'ok    it has the public authorities in it'
 [ "$(ls "$root")" = $'etc\nfilms\ntmp\nvidgate' ] || die "it left something behind: $(ls "$root")"
 echo 'ok    it leaves nothing behind'
