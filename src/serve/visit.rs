@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use log::kv::{self, Key, Source as Pairs, Value, VisitSource};
 use log::{Level, Record};
 
+use crate::error::ErrorKind;
 use crate::http::response::{Body, Response};
 use crate::http::route::{self, Route};
 use crate::http::{forwarded, request_id};
@@ -147,7 +148,9 @@ impl Visit {
         if let (206, Body::Object(part)) = (self.status, &response.body) {
             self.part = Some((part.range.start, part.range.end.saturating_sub(1), part.object_size));
         }
-        if let (416, Some(range)) = (self.status, range) {
+        if let Some(range) = range
+            && self.status == ErrorKind::RangeNotSatisfiable.status()
+        {
             self.range_asked = cut(range).into();
         }
         self.metrics.count_answer(self.route, self.status);
@@ -262,7 +265,7 @@ fn cut(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::{Error, ErrorKind};
+    use crate::error::Error;
     use crate::http::response::ObjectPart;
     use crate::object::{ETag, ObjectId, ObjectKey};
 

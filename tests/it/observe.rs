@@ -6,16 +6,18 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use vidgate::ErrorKind;
 use vidgate::store::Addressing;
+use vidgate::{Config, ErrorKind};
 
 use crate::support::broken_store::{BrokenStore, Fault};
-use crate::support::client::{Client, get};
+use crate::support::client::{Client, Reply, get};
 use crate::support::minio::minio;
 use crate::support::process::Process;
 use crate::support::server::{self, DirectoryServer};
-use crate::support::{pattern, wait_for};
+use crate::support::{metric, pattern, wait_for};
 
 /// Longer than anything here takes.
 const SOON: Duration = Duration::from_secs(20);
@@ -72,38 +74,51 @@ fn every_answer_is_counted_with_its_bytes_and_its_time() {
 
 #[test]
 fn streams_are_counted_while_they_last_and_connections_by_what_ended_them() {
-    let server = DirectoryServer::start(|config| {
-        config.stall_timeout = Duration::from_millis(400);
-        config.idle_timeout = Duration::from_millis(400);
-    });
-    std::fs::File::create(server.root.path().join("film.mp4")).unwrap().set_len(256 << 20).unwrap();
-    let addr = server.addr();
-    let mut viewers: Vec<Client> = (0..3).map(|_| Client::new(addr)).collect();
-    for viewer in &mut viewers {
-        viewer.ask("GET", "/media/film.mp4", &[]);
-        assert_eq!(viewer.head().status, 200);
-    }
-    wait_for_metric(addr, "vidgate_streams_active 3");
-    wait_for_metric(addr, "vidgate_streams_parked 3");
-    let idle = Client::new(addr);
-    // They read nothing, and it asks nothing.
-    wait_for_metric(addr, "vidgate_connections_closed_total{reason=\"stalled\"} 3");
-    wait_for_metric(addr, "vidgate_streams_active 0");
-    wait_for_metric(addr, "vidgate_streams_parked 0");
-    wait_for("the idle connection to end", SOON, || {
-        metrics(addr).contains("vidgate_connections_closed_total{reason=\"idle\"}").then_some(())
-    });
-    drop(idle);
-    let mut leaving = Client::new(addr);
-    leaving.ask("GET", "/media/film.mp4", &[]);
-    assert_eq!(leaving.head().status, 200);
-    drop(leaving);
-    wait_for("the viewer who left to be counted", SOON, || {
-        metrics(addr).contains("vidgate_connections_closed_total{reason=\"client\"}").then_some(())
-    });
-    Client::new(addr).exchange("GET", "/healthz", &["Connection: close"]);
-    wait_for("the connection that was to close", SOON, || {
-        metrics(addr).contains("vidgate_connections_closed_total{reason=\"done\"}").then_some(())
+    let serve = |change: fn(&mut Config)| {
+        let server = DirectoryServer::start(change);
+        std::fs::File::create(server.root.path().join("film.mp4")).unwrap().set_len(256 << 20).unwrap();
+        server
+    };
+    // They read nothing.
+    let three_viewers = |addr: SocketAddr| {
+        let mut viewers: Vec<Client> = (0..3).map(|_| Client::new(addr)).collect();
+        for viewer in &mut viewers {
+            viewer.ask("GET", "/media/film.mp4", &[]);
+            assert_eq!(viewer.head().status, 200);
+        }
+        viewers
+    };
+
+    let patient = serve(|_| {});
+    let viewers = three_viewers(patient.addr());
+    wait_for_metric(patient.addr(), "vidgate_streams_active 3");
+    wait_for_metric(patient.addr(), "vidgate_streams_parked 3");
+    drop(viewers);
+    wait_for_metric(patient.addr(), "vidgate_streams_active 0");
+    wait_for_metric(patient.addr(), "vidgate_streams_parked 0");
+    // One asks for this.
+    wait_for_metric(patient.addr(), "vidgate_connections_open 1");
+    let text = metrics(patient.addr());
+    let told: Vec<&str> = text.lines().filter(|line| line.starts_with("vidgate_connections_closed_total{")).collect();
+    assert!(matches!(told[..], [line] if line.contains("reason=\"client\"")), "all of them left: {told:?}");
+    Client::new(patient.addr()).exchange("GET", "/healthz", &["Connection: close"]);
+    wait_for_metric(patient.addr(), "vidgate_connections_closed_total{reason=\"done\"} 1");
+
+    let stern = serve(|config| config.stall_timeout = Duration::from_millis(400));
+    let viewers = three_viewers(stern.addr());
+    wait_for_metric(stern.addr(), "vidgate_connections_closed_total{reason=\"stalled\"} 3");
+    wait_for_metric(stern.addr(), "vidgate_streams_active 0");
+    wait_for_metric(stern.addr(), "vidgate_streams_parked 0");
+    drop(viewers);
+
+    let hasty = serve(|config| config.idle_timeout = Duration::from_millis(400));
+    assert_eq!(Client::new(hasty.addr()).rest(), b"", "it asks nothing");
+    wait_for("the idle connection to be counted", SOON, || {
+        // Who asks too late, on a slow machine, is told nothing and asks again.
+        let mut client = Client::new(hasty.addr());
+        client.ask("GET", "/metrics", &["Connection: close"]);
+        let told = String::from_utf8(client.rest()).unwrap();
+        told.contains("vidgate_connections_closed_total{reason=\"idle\"}").then_some(())
     });
 }
 
@@ -227,18 +242,20 @@ fn every_response_has_one_line_of_the_access_log_with_the_id_that_it_was_told() 
 
 #[test]
 fn a_line_says_what_ended_its_response() {
-    let process = Process::start(&[("VIDGATE_STALL_TIMEOUT", "1s")]);
-    let mut left = Client::new(process.addr());
-    let mut stalled = Client::new(process.addr());
-    let mut ids = Vec::new();
-    for client in [&mut left, &mut stalled] {
+    let watch = |process: &Process| {
+        let mut client = Client::new(process.addr());
         client.ask("GET", "/media/film.mp4", &[]);
-        ids.push(client.head().get("X-Request-Id").unwrap().to_owned());
-    }
+        let id = client.head().get("X-Request-Id").unwrap().to_owned();
+        (client, id)
+    };
+    let patient = Process::start(&[]);
+    let (left, id) = watch(&patient);
     drop(left);
-    let line = line_of(&process, &ids[0]);
+    let line = line_of(&patient, &id);
     assert_eq!(line["end"], "client", "{line}");
-    let line = line_of(&process, &ids[1]);
+    let stern = Process::start(&[("VIDGATE_STALL_TIMEOUT", "1s")]);
+    let (_stalled, id) = watch(&stern);
+    let line = line_of(&stern, &id);
     assert_eq!(line["end"], "stalled", "{line}");
     assert!(line["bytes"].as_u64().unwrap() < 256 << 20 && line["total_ms"].as_f64().unwrap() >= 1000.0, "{line}");
 }
@@ -291,6 +308,63 @@ fn what_goes_wrong_is_told_with_the_id_and_in_the_stores_own_words() {
     for secret in ["this-is-not-the-secret", "X-Amz-Signature"] {
         assert!(!log.contains(secret), "{secret} in {log}");
     }
+}
+
+#[test]
+fn a_line_says_how_the_cache_had_it_and_what_was_uploaded() {
+    let bucket = minio().bucket();
+    bucket.put("film.mp4", &pattern(4, 100_000));
+    let config = bucket.config();
+    let (user, secret) = minio().user();
+    let process = Process::start(&[
+        ("AWS_BUCKET_NAME", &config.bucket),
+        ("AWS_ENDPOINT_URL_S3", minio().endpoint()),
+        ("AWS_ACCESS_KEY_ID", user),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("VIDGATE_ADMIN_TOKEN", "the-operator"),
+    ]);
+    let check = |reply: &Reply, status: u16, want: &[(&str, Value)]| {
+        assert_eq!(reply.status, status, "{reply:?}");
+        let line = line_of(&process, reply.get("X-Request-Id").unwrap());
+        for (name, want) in want {
+            assert_eq!(line[name], *want, "{name} of {line}");
+        }
+    };
+    let watch = |range: &str| get(process.addr(), "/media/film.mp4", &[range]);
+    let rest = [("key", Value::from("film.mp4")), ("range", "10-19/100000".into()), ("bytes", 10.into())];
+    // The object was looked at, and read, by the first one alone.
+    check(&watch("Range: bytes=10-19"), 206, &[&rest[..], &[("cache", "miss".into()), ("upstream_tries", 2.into())]].concat());
+    wait_for("the block to be kept", SOON, || (metric(process.addr(), "vidgate_cache_bytes") > 0).then_some(()));
+    check(&watch("Range: bytes=10-19"), 206, &[&rest[..], &[("cache", "hit".into()), ("upstream_tries", 0.into())]].concat());
+    check(&watch("Range: bytes=100000-"), 416, &[("range", "bytes=100000-".into()), ("cache", Value::Null)]);
+    let operator = "Authorization: Bearer the-operator";
+    let form = "--XyZ\r\nContent-Disposition: form-data; name=\"file\"; filename=\"form.mp4\"\r\n\r\nfilm\r\n--XyZ--\r\n";
+    let mut client = Client::new(process.addr());
+    let fields = [operator, "Content-Type: multipart/form-data; boundary=XyZ", &format!("Content-Length: {}", form.len())];
+    client.ask("POST", "/api/videos", &fields);
+    client.send(form);
+    check(&client.reply(false), 201, &[("route", "list".into()), ("key", "form.mp4".into()), ("path", "/api/videos".into())]);
+    let metadata = format!("Upload-Metadata: filename {}", STANDARD.encode("tus.mp4"));
+    let fields = [operator, "Tus-Resumable: 1.0.0", "Upload-Length: 4", "Content-Length: 0", &metadata];
+    let created = client.exchange("POST", "/api/uploads", &fields);
+    check(&created, 201, &[("route", "uploads".into()), ("key", "tus.mp4".into())]);
+    let path = created.get("Location").unwrap();
+    let fields = [operator, "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Length: 4", "Content-Type: application/offset+octet-stream"];
+    client.ask("PATCH", path, &fields);
+    client.send("film");
+    check(&client.reply(false), 204, &[("key", "tus.mp4".into()), ("path", path.into())]);
+}
+
+#[test]
+fn a_line_as_text_has_the_same_pairs() {
+    let process = Process::start(&[("VIDGATE_LOG_FORMAT", "text")]);
+    process.put("a b.mp4", pattern(2, 1000));
+    let reply = get(process.addr(), "/media/a%20b.mp4", &["Range: bytes=10-19"]);
+    let id = reply.get("X-Request-Id").unwrap();
+    let line = wait_for("the line", SOON, || process.log().lines().find(|line| line.contains(id)).map(str::to_owned));
+    let pairs = format!("request={id} client=127.0.0.1 method=GET route=stream key=\"a b.mp4\" range=10-19/1000 status=206 bytes=10 ");
+    assert!(line.contains(&pairs) && line.contains(" first_byte_ms=") && line.contains(" total_ms="), "{line}");
+    assert!(line.ends_with(" upstream_tries=2 end=done"), "{line}");
 }
 
 #[test]

@@ -59,10 +59,15 @@ pub(crate) fn is_full_size() -> bool {
     std::env::var_os("TESTS_AT_FULL_SIZE").is_some()
 }
 
-/// How many reads of a far store there may be at a time with the default number of threads: all of them but an eighth, and but three.
+/// How many reads of a far store there may be at a time with the default number of threads.
 pub(crate) fn reads_max() -> usize {
-    let threads = num_cpus::get() * 8;
-    threads - (threads / 8).max(3)
+    reads_max_of(8)
+}
+
+/// The same with so many threads a core: all of them but an eighth, and but three, or half of fewer than six.
+pub(crate) fn reads_max_of(workers_per_core: usize) -> usize {
+    let threads = num_cpus::get() * workers_per_core;
+    threads - (threads / 8).max(3).min(threads / 2)
 }
 
 /// One number of a server's metrics.
