@@ -1,8 +1,10 @@
 //! Rules of the source that no compiler holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use vidgate::config::{Preset, SETTINGS};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -148,6 +150,27 @@ fn the_cost_of_each_feature_is_told() {
 
 /// The tables of Unicode are for host names that are no ASCII. The settings take no such host (`config::parse`), so the stub in
 /// their place is pinned, as its page says; `cargo update` would take the newest.
+#[test]
+fn the_readme_has_every_setting_with_its_variables_and_its_default() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| `--"));
+    let rows: BTreeMap<&str, Vec<&str>> =
+        rows.map(|row| row.split_once('`').unwrap()).map(|(flag, rest)| (flag, rest.split(" | ").collect())).collect();
+    for setting in SETTINGS {
+        let Some([_, variables, preset, meaning]) = rows.get(setting.flag).map(Vec::as_slice) else {
+            panic!("README.md has no row of --{}", setting.flag)
+        };
+        assert_eq!(*variables, format!("`{}`", setting.variables.join("`, `")), "--{}", setting.flag);
+        let is_right = match setting.preset {
+            Preset::Text(text) => *preset == format!("`{text}`"),
+            Preset::Words(_) => *preset != "none" && !preset.is_empty(),
+            Preset::Unset => *preset == "none",
+        };
+        assert!(is_right && meaning.len() > 10, "--{}: {preset} | {meaning}", setting.flag);
+    }
+    assert_eq!(rows.len(), SETTINGS.len());
+}
+
 #[test]
 fn no_tables_of_unicode_are_brought_along() {
     let lock = fs::read_to_string(root().join("Cargo.lock")).unwrap();
