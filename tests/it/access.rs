@@ -258,10 +258,7 @@ fn the_operator_mints_tokens() {
 
 #[test]
 fn a_small_body_comes_in_any_pieces_and_a_large_one_not_at_all() {
-    let server = DirectoryServer::start(|config| {
-        closed(config);
-        config.header_timeout = Duration::from_millis(600);
-    });
+    let server = DirectoryServer::start(closed);
     let body = format!(r#"{{"key":"{}"}}"#, "a".repeat(1000));
     let request = format!(
         "POST /api/tokens HTTP/1.1\r\nHost: a\r\n{OPERATOR}\r\nContent-Length: {}\r\n\r\n{body}GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n",
@@ -288,7 +285,11 @@ fn a_small_body_comes_in_any_pieces_and_a_large_one_not_at_all() {
     client.send(&body);
     assert_eq!(client.reply(false).status, 200);
     // Who does not send it is timed out as with a head.
-    let mut client = Client::new(server.addr());
+    let hasty = DirectoryServer::start(|config| {
+        closed(config);
+        config.header_timeout = Duration::from_millis(600);
+    });
+    let mut client = Client::new(hasty.addr());
     client.ask("POST", "/api/tokens", &[OPERATOR, "Content-Length: 2"]);
     client.send("{");
     let reply = client.reply(false);

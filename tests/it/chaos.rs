@@ -23,6 +23,8 @@ const VIEWERS: u64 = 24;
 const PATIENCE: Duration = Duration::from_secs(75);
 /// What its memory may grow by: the largest cache, and buffers for all who came at once.
 const GROWTH_MAX: usize = 96 << 20;
+/// How long the program waits for the head of a reply of the store.
+const STORE_HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long an idle connection to the store is kept, and a little more.
 const IDLE_AGE_MAX: Duration = Duration::from_secs(16);
 /// How long a test waits for that.
@@ -96,6 +98,8 @@ fn torment(relay: &Relay, end: Instant, dice: &mut Dice) {
 fn reads_at_a_time(program: &Process, relay: &Relay, mark: &str) -> usize {
     let want = reads_max();
     let before = relay.requests("HEAD");
+    let count = || relay.requests("HEAD") - before;
+    let started = Instant::now();
     relay.hold();
     let mut clients = Vec::new();
     for number in 0..2 * want {
@@ -103,19 +107,20 @@ fn reads_at_a_time(program: &Process, relay: &Relay, mark: &str) -> usize {
         write!(client, "GET /media/{mark}-{number} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         clients.push(client);
     }
-    wait_for(&format!("{want} reads {mark}"), Duration::from_secs(8), || {
-        (relay.requests("HEAD") - before >= want).then_some(())
-    });
+    let reached = wait_for(&format!("{want} reads {mark}"), Duration::from_secs(8), || Some(count()).filter(|it| *it >= want));
     program.check_alive("a store that hangs");
-    let count = relay.requests("HEAD") - before;
+    let held = count();
+    // Those who waited for so long may have given up, and others asked in their place.
+    let reads = if started.elapsed() < STORE_HEAD_MAX { held } else { reached };
     relay.let_go();
     for mut client in clients {
         client.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        let is_late = started.elapsed() >= STORE_HEAD_MAX && answer.starts_with("HTTP/1.1 504 ");
+        assert!(is_late || answer.starts_with("HTTP/1.1 404 "), "{answer}");
     }
-    count
+    reads
 }
 
 fn start(config: &S3Config, environment: &[(&str, &str)]) -> Process {

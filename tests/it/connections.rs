@@ -8,6 +8,9 @@ use crate::support::pattern;
 use crate::support::server::DirectoryServer;
 use crate::support::wait_for;
 
+/// Longer than anything here takes.
+const SOON: Duration = Duration::from_secs(20);
+
 #[test]
 fn keep_alive_and_pipelining_in_order() {
     let server = DirectoryServer::start(|_| {});
@@ -139,29 +142,42 @@ fn methods_and_addresses_that_do_not_exist() {
 
 #[test]
 fn a_slow_head_is_timed_out_and_an_idle_connection_closed() {
-    let server = DirectoryServer::start(|config| {
-        config.header_timeout = Duration::from_millis(300);
-        config.idle_timeout = Duration::from_millis(300);
-    });
+    let server = DirectoryServer::start(|config| config.header_timeout = Duration::from_millis(300));
     let mut slow = Client::new(server.addr());
     slow.send("GET / HTT");
-    let mut silent = Client::new(server.addr());
-    let mut idle = Client::new(server.addr());
-    assert_eq!(idle.exchange("GET", "/healthz", &[]).status, 200);
     assert_eq!(slow.reply(false).status, 408);
     assert_eq!(slow.rest(), b"");
+    let server = DirectoryServer::start(|config| config.idle_timeout = Duration::from_millis(300));
+    let mut silent = Client::new(server.addr());
     assert_eq!(silent.rest(), b"");
-    assert_eq!(idle.rest(), b"");
+    let answered = wait_for("an answer, and then the end", SOON, || {
+        let mut idle = Client::new(server.addr());
+        idle.ask("GET", "/healthz", &[]);
+        // Who asks too late, on a slow machine, was silent and asks again.
+        Some(idle.rest()).filter(|answer| !answer.is_empty())
+    });
+    assert!(answered.starts_with(b"HTTP/1.1 200 OK\r\n"), "{:?}", String::from_utf8_lossy(&answered));
 }
 
 #[test]
 fn a_viewer_who_takes_nothing_is_let_go_and_one_who_takes_little_is_not() {
-    let server = DirectoryServer::start(|config| config.stall_timeout = Duration::from_millis(1500));
     let film = pattern(4, 30_000_000);
-    server.put("film.mp4", &film);
-    let mut stalled = Client::new(server.addr());
+    let stern = DirectoryServer::start(|config| config.stall_timeout = Duration::from_millis(300));
+    stern.put("film.mp4", &film);
+    let mut stalled = Client::new(stern.addr());
     stalled.ask("GET", "/media/film.mp4", &[]);
-    // Reads less than the socket buffers hold, so that it takes far longer than the time limit, and never stalls.
+    wait_for("the viewer who takes nothing to be let go", SOON, || {
+        let told = String::from_utf8(get(stern.addr(), "/metrics", &[]).body).unwrap();
+        told.contains("vidgate_connections_closed_total{reason=\"stalled\"} 1").then_some(())
+    });
+    let mut rest = Vec::new();
+    let _ = stalled.stream().read_to_end(&mut rest);
+    assert!(rest.len() < film.len(), "the stalled viewer got all of the film");
+
+    // Reads less than the socket buffers hold, so that it takes longer than the time limit, and never stalls. The limit is far longer
+    // than a slow machine keeps anybody from its processor.
+    let server = DirectoryServer::start(|config| config.stall_timeout = Duration::from_secs(5));
+    server.put("film.mp4", &film);
     let mut slow = Client::new(server.addr());
     slow.ask("GET", "/media/film.mp4", &[]);
     let started = Instant::now();
@@ -169,18 +185,14 @@ fn a_viewer_who_takes_nothing_is_let_go_and_one_who_takes_little_is_not() {
     let mut body = Vec::new();
     let mut piece = vec![0; 500_000];
     while body.len() < film.len() {
-        // The pace of this viewer: a piece every 50 ms. Nothing is waited for here.
-        let due = started + Duration::from_millis(50) * u32::try_from(body.len() / 500_000).unwrap();
+        // The pace of this viewer: a piece every 100 ms. Nothing is waited for here.
+        let due = started + Duration::from_millis(100) * u32::try_from(body.len() / 500_000).unwrap();
         std::thread::park_timeout(due.saturating_duration_since(Instant::now()));
         let want = piece.len().min(film.len() - body.len());
         body.extend(slow.take(want));
         piece.truncate(want);
     }
     assert!(body == film, "the slow viewer's bytes are wrong");
-    assert!(started.elapsed() > Duration::from_millis(1500));
-    let mut rest = Vec::new();
-    let _ = stalled.stream().read_to_end(&mut rest);
-    assert!(rest.len() < film.len(), "the stalled viewer got all of the film");
 }
 
 #[test]
@@ -203,7 +215,7 @@ fn parked_viewers_hold_no_thread() {
 }
 
 /// The bytes that the kernel holds for the server's end of a connection (proc(5), `/proc/net/tcp`).
-fn held_by_the_kernel(client: &Client) -> Option<usize> {
+pub(crate) fn held_by_the_kernel(client: &Client) -> Option<usize> {
     let port = |addr: std::net::SocketAddr| format!(":{:04X}", addr.port());
     let (ours, theirs) = (port(client.stream().local_addr().unwrap()), port(client.stream().peer_addr().unwrap()));
     let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
@@ -219,7 +231,7 @@ fn a_viewer_who_reads_nothing_holds_little_in_the_kernel() {
     let mut viewer = Client::new(server.addr());
     viewer.ask("GET", "/media/film.mp4", &[]);
     // The stream is parked when the kernel holds something and the same for as long as another client is served some films.
-    let held = wait_for("the viewer's socket to be full", Duration::from_secs(20), || {
+    let held = wait_for("the viewer's socket to be full", SOON, || {
         let before = held_by_the_kernel(&viewer)?;
         assert_eq!(get(server.addr(), "/media/film.mp4", &[]).body.len(), 20_000_000);
         (before > 0 && held_by_the_kernel(&viewer) == Some(before)).then_some(before)

@@ -9,6 +9,7 @@ use vidgate::Error;
 use vidgate::object::{ObjectId, ObjectKey, ObjectMeta};
 use vidgate::store::{ListPage, ListQuery, Span, Store};
 
+use crate::connections::held_by_the_kernel;
 use crate::support::client::{Client, get};
 use crate::support::pattern;
 use crate::support::server::{DirectoryServer, start};
@@ -31,8 +32,14 @@ fn above_the_cap_the_idle_go_first_then_the_longest_stalled() {
     let film = pattern(11, 20_000_000);
     server.put("film.mp4", &film);
     let mut first_stalled = stalled(&server);
-    let mut streams: Vec<Client> = (0..9).map(|_| stalled(&server)).collect();
     let mut idle: Vec<Client> = (0..10).map(|_| Client::new(server.addr())).collect();
+    // It is stalled when the kernel holds something for it, and the same for as long as another is served the film.
+    wait_for("the first to be stalled", SOON, || {
+        let before = held_by_the_kernel(&first_stalled)?;
+        assert!(idle[0].exchange("GET", "/media/film.mp4", &[]).body == film);
+        (before > 0 && held_by_the_kernel(&first_stalled) == Some(before)).then_some(())
+    });
+    let mut streams: Vec<Client> = (0..9).map(|_| stalled(&server)).collect();
     for client in &mut idle {
         assert_eq!(client.exchange("GET", "/healthz", &[]).status, 200);
     }

@@ -81,7 +81,8 @@ fn five_thousand_idle_connections() {
     let idle: Vec<TcpStream> = (0..5000).map(|_| connect(process.addr())).collect();
     process.check_alive(ATTACK);
     let during = process.vitals();
-    assert_eq!(during.threads, before.threads);
+    // Two of tiny_http's may end meanwhile.
+    assert!(during.threads <= before.threads, "{before:?} became {during:?}");
     assert!(during.descriptors >= idle.len(), "{during:?}");
     assert!(during.resident_len < before.resident_len + 16 * MIB, "{before:?} became {during:?}");
     drop(idle);
@@ -127,7 +128,8 @@ fn pipelined_requests_of_a_client_that_does_not_read() {
     assert!(sent < COUNT / 1000, "all of {COUNT} requests were taken in");
     process.check_alive(ATTACK);
     let during = process.vitals();
-    assert_eq!(during.threads, before.threads);
+    // Two of tiny_http's may end meanwhile.
+    assert!(during.threads <= before.threads, "{before:?} became {during:?}");
     assert!(during.resident_len < before.resident_len + 64 * MIB, "{before:?} became {during:?}");
     // What was taken in is answered in order once the client reads.
     let mut reader = Client::new(process.addr());

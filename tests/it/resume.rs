@@ -1,15 +1,15 @@
 //! A store that breaks off, goes away, or replaces an object, while a film is watched.
 
-use std::io::Read as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use socket2::SockRef;
 use vidgate::store::S3;
 use vidgate::{Config, Server};
 
 use crate::support::client::{Client, Reply, get};
+use crate::support::dice::Dice;
 use crate::support::minio::{TestBucket, minio};
 use crate::support::relay::Relay;
 use crate::support::server::start;
@@ -29,22 +29,19 @@ fn serve(film: &[u8], change: impl FnOnce(&mut Config)) -> (TestBucket, Relay, S
     (bucket, relay, server)
 }
 
-/// Reads the film to its end, and says how long the longest pause was.
+/// Reads the film to its end.
 #[track_caller]
-fn watch(server: &Server, film: &[u8], mut during: impl FnMut(usize)) -> Duration {
+fn watch(server: &Server, film: &[u8], mut during: impl FnMut(usize)) {
     let mut client = Client::new(server.addr());
     client.ask("GET", "/media/film.mp4", &[]);
     assert_eq!(client.head().status, 200);
-    let (mut at, mut longest, mut last) = (0, Duration::ZERO, Instant::now());
+    let mut at = 0;
     while at < film.len() {
         let piece = client.take((film.len() - at).min(1 << 20));
-        longest = longest.max(last.elapsed());
         assert!(piece == film[at..at + piece.len()], "another film between {at} and {}", at + piece.len());
         at += piece.len();
         during(at);
-        last = Instant::now();
     }
-    longest
 }
 
 #[test]
@@ -55,9 +52,8 @@ fn twenty_resets_in_one_film_are_not_seen() {
         // At odd places: in a head, at the start, in the middle and at the end of blocks and spans.
         let step = film.len() as u64 / 20;
         relay.reset_at((0..20).map(|number| number * step + number * number * 7919 + 100));
-        let longest = watch(&server, &film, |_| {});
+        watch(&server, &film, |_| {});
         assert_eq!(relay.resets(), 20, "not all came to pass");
-        assert!(longest < Duration::from_secs(2), "the film stood still for {longest:?}");
         let resumed = metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"resumed\"}");
         assert!((10..=20).contains(&resumed), "{resumed} resumes of 20 resets");
         assert_eq!(metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"failed\"}"), 0);
@@ -69,14 +65,18 @@ fn a_store_that_is_gone_for_five_seconds_is_waited_for() {
     let film = pattern(42, film_len(48 << 20));
     for cache_ram in CACHES {
         let (_bucket, relay, server) = serve(&film, |config| config.cache_ram = cache_ram);
-        let middle = film.len() / 3;
-        let mut is_done = false;
-        watch(&server, &film, |at| {
-            if at >= middle && !std::mem::replace(&mut is_done, true) {
-                relay.stop_for(Duration::from_secs(5));
-            }
+        let relay = &relay;
+        thread::scope(|scope| {
+            let mut is_gone = false;
+            watch(&server, &film, |_| {
+                // Behind the first MiB, so that most of the film must be asked of a store that is not there.
+                if !std::mem::replace(&mut is_gone, true) {
+                    relay.stop();
+                    scope.spawn(move || relay.stop_for(Duration::from_secs(5)));
+                }
+            });
         });
-        assert!(is_done);
+        assert!(metric(server.addr(), "vidgate_upstream_resumes_total{outcome=\"resumed\"}") >= 1);
     }
 }
 
@@ -107,43 +107,29 @@ fn a_store_that_stays_away_ends_the_film_short_and_right() {
 
 #[test]
 fn an_object_replaced_while_it_is_watched_is_cut_and_never_mixed() {
-    let rounds = 50;
-    let (old, new) = (pattern(44, 8 << 20), pattern(45, 8 << 20));
-    let cut = AtomicU64::new(0);
+    let (old, new) = (pattern(44, 10 << 20), pattern(45, 10 << 20));
+    let mut dice = Dice::new(46);
     for cache_ram in CACHES {
-        // Paced, so that it is still being read when it is replaced.
-        let (bucket, _relay, server) = serve(&old, |config| {
-            config.cache_ram = cache_ram;
-            config.rate = Some(16 << 20);
-            config.burst = 128 * 1024;
-        });
-        for round in 0..rounds / CACHES.len() {
+        let (bucket, _relay, server) = serve(&old, |config| config.cache_ram = cache_ram);
+        for round in 0..25 {
             let key = format!("film-{round}.mp4");
             bucket.put(&key, &old);
-            // The old version is what is answered, however late the viewer's thread comes.
+            // A viewer who takes some of it, then nothing while it is replaced, and whose socket holds little. A read that is open
+            // gives the old version to its end; in small chunks none that begins so near to the start goes beyond 8 MiB (`chunks`).
             let mut client = Client::new(server.addr());
-            // In small chunks, so that it takes several reads: one that is open gives the old version to its end.
+            SockRef::from(client.stream()).set_recv_buffer_size(64 * 1024).unwrap();
             client.ask("GET", &format!("/media/{key}?chunkSize=65536"), &["Connection: close"]);
             assert_eq!(client.head().status, 200);
-            thread::scope(|scope| {
-                let viewer = scope.spawn(move || client.rest());
-                // At any moment of the half second that it takes.
-                let moment = u64::from(pattern(round as u64 + 1, 1)[0]);
-                let pause = Client::new(server.addr());
-                pause.stream().set_read_timeout(Some(Duration::from_millis(moment + 1))).unwrap();
-                assert!(pause.stream().read(&mut [0]).is_err(), "nobody sends anything here");
-                bucket.put(&key, &new);
-                let seen = viewer.join().unwrap();
-                assert!(seen == old[..seen.len()], "a byte of the new version after the old");
-                cut.fetch_add(u64::from(seen.len() < old.len()), Ordering::Relaxed);
-            });
+            let mut seen = client.take(dice.len_below(1 << 20));
+            bucket.put(&key, &new);
+            seen.extend(client.rest());
+            assert!(seen == old[..seen.len()], "a byte of the new version after the old");
+            assert!(seen.len() < old.len(), "not cut, though it was replaced before all of it was read");
             // Whoever asks now, or shortly after, gets the one or the other, whole.
             let reply = get(server.addr(), &format!("/media/{key}"), &["Range: bytes=0-99999"]);
             assert!(reply.body == new[..100_000] || reply.body == old[..100_000]);
         }
     }
-    // Those that were read to the end before it was replaced are whole; most were not.
-    assert!(cut.load(Ordering::Relaxed) >= rounds as u64 / 2, "{cut:?} of {rounds} were cut");
 }
 
 #[test]
