@@ -4,12 +4,18 @@ import { createHash, randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import path from 'node:path';
+import { WAIT_MS } from './lib.mjs';
+
+// How many bytes a second crawl: more than a server wants that ends a body which does not come.
+const CRAWL = 64 * 1024;
 
 // A relay in front of the server at `base`, at a port of its own or this one. `rate` is how many bytes a second go to the server, `sent`
-// how many went there, `cutAt` after how many of them, in all, everything is cut.
+// how many went there, `cutAt` after how many of them, in all, everything is cut, `crawlFrom` after how many the rest crawls, for longer
+// than any check takes. What is cut is lost where it did not come through.
 export async function openWay(base, port = 0) {
   const open = new Set();
   const cut = () => { for (const client of open) client.destroy(); };
+  const waiting = new Set();
   const relay = net.createServer(client => {
     const server = net.connect(Number(new URL(base).port), new URL(base).hostname);
     open.add(client);
@@ -25,12 +31,15 @@ export async function openWay(base, port = 0) {
     client.on('data', bytes => {
       way.sent += bytes.length;
       server.write(bytes);
+      const crawls = way.sent >= way.crawlFrom;
+      if (crawls) for (const resolve of waiting) resolve();
+      const rate = crawls ? CRAWL : way.rate;
       if (way.sent >= way.cutAt[0]) {
         way.cutAt.shift();
         cut();
-      } else if (way.rate < Infinity) {
+      } else if (rate < Infinity) {
         client.pause();
-        setTimeout(() => client.resume(), 1000 * bytes.length / way.rate);
+        setTimeout(() => client.resume(), 1000 * bytes.length / rate);
       }
     });
   });
@@ -43,6 +52,14 @@ export async function openWay(base, port = 0) {
     rate: Infinity,
     sent: 0,
     cutAt: [],
+    crawlFrom: Infinity,
+    cut,
+    // Resolves when the rest crawls: browsers count what the system took from them, which need not have come so far.
+    crawling: () => new Promise((resolve, reject) => {
+      if (way.sent >= way.crawlFrom) resolve();
+      waiting.add(resolve);
+      setTimeout(() => reject(new Error(`only ${way.sent} bytes came of ${way.crawlFrom}`)), WAIT_MS).unref();
+    }),
     close: () => {
       cut();
       relay.close();
@@ -51,9 +68,9 @@ export async function openWay(base, port = 0) {
   return way;
 }
 
-// What the page sends on from now on: an upload goes on where the server says that it is, and does not begin anew. Answers a function that
-// asserts it, and tells how much was sent for the file: no more than the file where nothing was lost on the way, which is not for a
-// busy machine to promise.
+// What the page sends on from now on: an upload goes on where the server says that it is, and does not begin anew. The file must be
+// shorter than what the page sends in one request: a longer one goes on in any case. Answers a function that asserts it, and tells how
+// much was sent for the file: no more than the file where nothing was lost on the way, which is not for a busy machine to promise.
 export function goingOn(page, way) {
   const offsets = [];
   const note = request => {

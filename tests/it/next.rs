@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -23,15 +23,15 @@ struct Site {
 }
 
 impl Site {
-    /// Starts it; it is another origin than vidgate, by its port.
-    fn start(addr: SocketAddr, environment: &[(&str, &str)]) -> Self {
+    /// Starts it from where it is built; it is another origin than vidgate, by its port.
+    fn start(built: &Path, addr: SocketAddr, environment: &[(&str, &str)]) -> Self {
         let log = tempfile::NamedTempFile::new().unwrap();
         let file = || Stdio::from(log.reopen().unwrap());
         let mut command = Command::new("node");
         command
             .args(["node_modules/next/dist/bin/next", "start", "--hostname", "127.0.0.1", "--port"])
             .arg(addr.port().to_string());
-        command.current_dir(built()).env("NEXT_TELEMETRY_DISABLED", "1").envs(environment.iter().copied());
+        command.current_dir(built).env("NEXT_TELEMETRY_DISABLED", "1").envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(file()).stderr(file()).spawn().expect("node runs");
         let site = Self { child, log };
         wait_for("the site to listen", START_LIMIT, || TcpStream::connect(addr).ok());
@@ -58,7 +58,8 @@ fn built() -> PathBuf {
     String::from_utf8(done.stdout).unwrap().trim_end().into()
 }
 
-/// A port that nobody listens at; vidgate must know the origin before the site is started, and the site where vidgate is.
+/// A port that nobody listens at; vidgate must know the origin before the site is started, and the site where vidgate is. Chosen
+/// when the site is built, which takes minutes.
 fn free_addr() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr()).expect("a free port")
 }
@@ -76,11 +77,12 @@ fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
         bucket.put(&name, &fs::read(samples.join(&name)).unwrap());
     }
     let relay = Relay::start(minio().addr());
+    let built = built();
     let site_addr = free_addr();
     let origin = format!("http://{site_addr}");
     let vidgate = far(&bucket, &relay, &[("VIDGATE_PLAYBACK_KEYS", KEYS), ("VIDGATE_CORS_ORIGINS", &origin)]);
     let base = format!("http://{}", vidgate.addr());
-    let site = Site::start(site_addr, &[("VIDGATE_URL", &base), ("VIDGATE_PLAYBACK_KEYS", KEYS)]);
+    let site = Site::start(&built, site_addr, &[("VIDGATE_URL", &base), ("VIDGATE_PLAYBACK_KEYS", KEYS)]);
     let folder = out("next");
     run_with("next.mjs", &[&origin, &base, &folder], 17, |order| match order {
         "stop the store for 3 s" => relay.stop_for(Duration::from_secs(3)),
@@ -98,13 +100,14 @@ fn the_next_js_example_lists_and_plays_through_trouble_in_chromium() {
 
 #[test]
 fn the_upload_page_of_the_next_js_example_goes_on_in_chromium() {
+    let built = built();
     let (site_addr, way_addr) = (free_addr(), free_addr());
     let origin = format!("http://{site_addr}");
     let vidgate = Process::start(&[("VIDGATE_ADMIN_TOKEN", "the-operator"), ("VIDGATE_CORS_ORIGINS", &origin)]);
     let base = format!("http://{}", vidgate.addr());
     // Browsers go through the script's relay; the site itself asks the server.
     let way = format!("http://{way_addr}");
-    let site = Site::start(site_addr, &[("VIDGATE_URL", &way), ("VIDGATE_INTERNAL_URL", &base)]);
+    let site = Site::start(&built, site_addr, &[("VIDGATE_URL", &way), ("VIDGATE_INTERNAL_URL", &base)]);
     let port = way_addr.port().to_string();
     run("next-upload.mjs", &[&origin, &base, &port, "the-operator", &out("next")], 9);
     let log = site.log();

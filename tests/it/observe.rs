@@ -349,7 +349,13 @@ fn a_line_says_how_the_cache_had_it_and_what_was_uploaded() {
     let created = client.exchange("POST", "/api/uploads", &fields);
     check(&created, 201, &[("route", "uploads".into()), ("key", "tus.mp4".into())]);
     let path = created.get("Location").unwrap();
-    let fields = [operator, "Tus-Resumable: 1.0.0", "Upload-Offset: 0", "Content-Length: 4", "Content-Type: application/offset+octet-stream"];
+    let fields = [
+        operator,
+        "Tus-Resumable: 1.0.0",
+        "Upload-Offset: 0",
+        "Content-Length: 4",
+        "Content-Type: application/offset+octet-stream",
+    ];
     client.ask("PATCH", path, &fields);
     client.send("film");
     check(&client.reply(false), 204, &[("key", "tus.mp4".into()), ("path", path.into())]);
@@ -362,7 +368,8 @@ fn a_line_as_text_has_the_same_pairs() {
     let reply = get(process.addr(), "/media/a%20b.mp4", &["Range: bytes=10-19"]);
     let id = reply.get("X-Request-Id").unwrap();
     let line = wait_for("the line", SOON, || process.log().lines().find(|line| line.contains(id)).map(str::to_owned));
-    let pairs = format!("request={id} client=127.0.0.1 method=GET route=stream key=\"a b.mp4\" range=10-19/1000 status=206 bytes=10 ");
+    let pairs =
+        format!("request={id} client=127.0.0.1 method=GET route=stream key=\"a b.mp4\" range=10-19/1000 status=206 bytes=10 ");
     assert!(line.contains(&pairs) && line.contains(" first_byte_ms=") && line.contains(" total_ms="), "{line}");
     assert!(line.ends_with(" upstream_tries=2 end=done"), "{line}");
 }

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -18,6 +19,9 @@ use crate::support::{pattern, wait_for};
 const FILM_LEN: usize = 48 << 20;
 const FILMS: usize = 6;
 
+/// How often the example is started, each time on other ports, before it counts as broken.
+const TRIES: usize = 3;
+
 /// The running example.
 struct Nodes {
     child: Child,
@@ -26,18 +30,29 @@ struct Nodes {
     pids: BTreeMap<String, Pid>,
 }
 
+fn film_path(dir: &TempDir, film: usize) -> PathBuf {
+    dir.path().join(format!("film-{film}.mp4"))
+}
+
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Nodes {
     fn start(dir: &TempDir) -> Self {
-        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/two-nodes/start.sh"));
         for film in 0..FILMS {
-            let path = dir.path().join(format!("film-{film}.mp4"));
-            fs::write(&path, pattern(film as u64, FILM_LEN)).unwrap();
-            command.arg(path);
+            fs::write(film_path(dir, film), pattern(film as u64, FILM_LEN)).unwrap();
         }
+        // Somebody else may get a port before a node listens there.
+        (0..TRIES).find_map(|_| Self::try_start(dir)).unwrap_or_else(|| {
+            panic!("it did not start: {}", fs::read_to_string(dir.path().join("log")).unwrap());
+        })
+    }
+
+    /// Starts it on ports that were free; `None` where it did not come up, and ended.
+    fn try_start(dir: &TempDir) -> Option<Self> {
+        let mut command = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/deploy/two-nodes/start.sh"));
+        command.args((0..FILMS).map(|film| film_path(dir, film)));
         let names = ["PORT", "PORT_A", "PORT_B", "PORT_MINIO", "PORT_REDIS"];
         let ports = names.map(|_| free_port());
         for (name, port) in names.iter().zip(ports) {
@@ -59,9 +74,9 @@ impl Nodes {
                 break;
             }
         }
-        assert!(is_ready, "it did not start: {}", fs::read_to_string(dir.path().join("log")).unwrap());
         let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
-        Self { child, proxy: at(ports[0]), servers: [at(ports[1]), at(ports[2])], pids }
+        let nodes = Self { child, proxy: at(ports[0]), servers: [at(ports[1]), at(ports[2])], pids };
+        is_ready.then_some(nodes)
     }
 }
 

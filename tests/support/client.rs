@@ -4,6 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use super::wait_for;
+
 /// How long a test waits for an answer before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -65,6 +67,12 @@ impl Client {
     /// Sends bytes as they are.
     pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Waits until the server has read all that was sent: sending ends when the kernel has it.
+    #[track_caller]
+    pub(crate) fn wait_until_read(&self) {
+        wait_for("the server to read what was sent", Duration::from_mins(2), || is_read(&self.stream).then_some(()));
     }
 
     /// Sends no more.
@@ -163,4 +171,33 @@ impl Client {
 #[track_caller]
 pub(crate) fn get(addr: SocketAddr, target: &str, fields: &[&str]) -> Reply {
     Client::new(addr).exchange("GET", target, fields)
+}
+
+/// Whether the other end, which is on this machine, has read all that was sent, or is gone. The kernel knows (proc(5), `/proc/net/tcp`).
+pub(crate) fn is_read(stream: &TcpStream) -> bool {
+    let (Ok(ours), Ok(theirs)) = (stream.local_addr(), stream.peer_addr()) else { return true };
+    // What is not at the other end yet may come there meanwhile: so first the one, then the other. A table that changes while it is
+    // read may lack a row.
+    row(ours, theirs)
+        .is_some_and(|own| own.to_send == 0 && row(theirs, ours).map_or(own.state != "01", |other| other.to_read == 0))
+}
+
+/// What the kernel says of one end of a connection.
+struct Row {
+    /// `01` while it is established.
+    state: String,
+    /// Bytes that have not arrived at the other end, and bytes that have arrived here and were not read.
+    to_send: u64,
+    to_read: u64,
+}
+
+fn row(local: SocketAddr, remote: SocketAddr) -> Option<Row> {
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("a table of the kernel");
+    let port = |addr: SocketAddr| format!(":{:04X}", addr.port());
+    let (local, remote) = (port(local), port(remote));
+    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row = rows.find(|row| row[1].ends_with(&local) && row[2].ends_with(&remote))?;
+    let (to_send, to_read) = row[4].split_once(':')?;
+    let len = |text| u64::from_str_radix(text, 16).expect("a number");
+    Some(Row { state: row[3].to_owned(), to_send: len(to_send), to_read: len(to_read) })
 }

@@ -1,17 +1,19 @@
 //! A relay in front of a store: it counts what the store sends, and breaks connections as it is told to.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// The relay. It listens until it is dropped.
 pub(crate) struct Relay {
     addr: SocketAddr,
+    /// It never listens: with it nobody else is given the port while the relay does not listen either.
+    _port: Socket,
     shared: Arc<Shared>,
 }
 
@@ -24,6 +26,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     is_listening: bool,
+    /// The thread that listens, and what it listens with.
+    listener: Option<JoinHandle<()>>,
     is_dropped: bool,
     /// Nothing that the store sends is passed on.
     is_held: bool,
@@ -41,12 +45,12 @@ struct State {
 impl Relay {
     /// Starts one in front of the server at this address.
     pub(crate) fn start(store: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let addr = listener.local_addr().expect("an address");
-        let state = Mutex::new(State { is_listening: true, ..State::default() });
-        let shared = Arc::new(Shared { store, state, changed: Condvar::new() });
-        listen(listener, &shared);
-        Self { addr, shared }
+        let port = socket_at((Ipv4Addr::LOCALHOST, 0).into());
+        let addr = port.local_addr().ok().and_then(|addr| addr.as_socket()).expect("an address");
+        let shared = Arc::new(Shared { store, state: Mutex::default(), changed: Condvar::new() });
+        let relay = Self { addr, _port: port, shared };
+        relay.go_on();
+        relay
     }
 
     /// The endpoint to give to who would ask the store.
@@ -111,20 +115,25 @@ impl Relay {
     pub(crate) fn stop(&self) {
         let mut state = self.shared.lock();
         state.is_listening = false;
+        let listener = state.listener.take();
         for pair in state.open.drain(..).filter_map(|pair| pair.upgrade()) {
             pair.reset();
         }
         drop(state);
-        // The listener looks at its orders with every connection.
-        let _ = TcpStream::connect(self.addr);
+        if let Some(listener) = listener {
+            // It looks at its orders with every connection.
+            let _ = TcpStream::connect(self.addr);
+            let _ = listener.join();
+        }
     }
 
     /// The store is back.
     pub(crate) fn go_on(&self) {
-        let listener =
-            super::wait_for("the port to be free again", Duration::from_secs(5), || TcpListener::bind(self.addr).ok());
-        self.shared.lock().is_listening = true;
-        listen(listener, &self.shared);
+        let socket = socket_at(self.addr);
+        socket.listen(1024).expect("nobody else has the port");
+        let mut state = self.shared.lock();
+        state.is_listening = true;
+        state.listener = Some(listen(socket.into(), &self.shared));
     }
 
     /// The store is gone for so long, or until the relay is dropped. Returns when it is back.
@@ -175,17 +184,27 @@ impl Pair {
     }
 }
 
-fn listen(listener: TcpListener, shared: &Arc<Shared>) {
+/// A socket at this address, where others of ours may be too.
+fn socket_at(addr: SocketAddr) -> Socket {
+    let socket = Socket::new(Domain::for_address(addr), Type::STREAM, None).expect("a socket");
+    socket.set_reuse_port(true).unwrap();
+    socket.bind(&addr.into()).expect("a port that is free, or ours");
+    socket
+}
+
+fn listen(listener: TcpListener, shared: &Arc<Shared>) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     thread::spawn(move || {
         for client in listener.incoming().map_while(Result::ok) {
-            let Ok(store) = TcpStream::connect(shared.store) else { continue };
-            let _ = (client.set_nodelay(true), store.set_nodelay(true));
-            let pair = Arc::new(Pair { client, store, is_reset: AtomicBool::new(false) });
+            let store = TcpStream::connect(shared.store);
             let mut state = shared.lock();
             if !state.is_listening {
-                return pair.reset();
+                let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+                return;
             }
+            let Ok(store) = store else { continue };
+            let _ = (client.set_nodelay(true), store.set_nodelay(true));
+            let pair = Arc::new(Pair { client, store, is_reset: AtomicBool::new(false) });
             state.open.retain(|pair| pair.strong_count() > 0);
             state.open.push(Arc::downgrade(&pair));
             drop(state);
@@ -193,7 +212,7 @@ fn listen(listener: TcpListener, shared: &Arc<Shared>) {
             thread::spawn(move || pass_requests(&pair, &there));
             thread::spawn(move || pass_replies(&other, &back));
         }
-    });
+    })
 }
 
 fn pass_requests(pair: &Pair, shared: &Shared) {

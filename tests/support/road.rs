@@ -1,5 +1,5 @@
 //! A road from clients to servers that is cut at chosen places: what a client sends is counted and passed on at the speed of a line,
-//! to the next server in turn after each cut.
+//! to the next server in turn after each cut. The kernel holds little of it that the server has not read, however long that is busy.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -9,8 +9,18 @@ use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 
+use super::client::is_read;
+use super::wait_for;
+
 /// How many bytes are passed on at a time.
 const STEP_LEN: usize = 16 * 1024;
+
+/// After how many bytes the server must have read them before more are passed on. It reads nothing while its store takes what came, and
+/// what the kernel holds for it then is lost where it is killed.
+const UNREAD_LEN_MAX: u64 = 256 * 1024;
+
+/// How long a server may take for what came, on a busy machine too.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What else happens at a cut, to the server that the connection leads to: gives where it is from then on.
 type AtCut = dyn Fn(usize) -> SocketAddr + Send + Sync;
@@ -107,11 +117,13 @@ impl Shared {
     fn pass(&self, client: &TcpStream, server: &TcpStream, number: usize) {
         let _ = (client.set_nodelay(true), server.set_nodelay(true));
         let (mut replies, mut back) = (server.try_clone().unwrap(), client.try_clone().unwrap());
-        thread::spawn(move || {
+        let answering = thread::spawn(move || {
             let _ = std::io::copy(&mut replies, &mut back);
             let _ = back.shutdown(Shutdown::Both);
+            // The client may be gone before the server is.
+            let _ = std::io::copy(&mut replies, &mut std::io::sink());
         });
-        let (mut buf, start, mut len_here) = (vec![0; STEP_LEN], Instant::now(), 0_u64);
+        let (mut buf, mut due, mut unread_len) = (vec![0; STEP_LEN], Instant::now(), 0);
         while let Ok(len @ 1..) = (&*client).read(&mut buf) {
             let mut state = self.lock();
             state.sent_len += len as u64;
@@ -121,9 +133,12 @@ impl Shared {
                 state.cuts.pop();
                 let passed = len - usize::try_from(state.sent_len - cut.at).unwrap().min(len);
                 let _ = (&*server).write_all(&buf[..passed]);
+                // Nobody comes through until this server is at its end with what came: another would go on without that after a while.
                 if cut.kills {
-                    // Nobody comes through meanwhile.
                     state.servers[number] = (self.kill)(number);
+                } else {
+                    let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Write));
+                    wait_for("the server to close", PATIENCE, || answering.is_finished().then_some(()));
                 }
                 break;
             }
@@ -131,8 +146,13 @@ impl Shared {
             if (&*server).write_all(&buf[..len]).is_err() {
                 break;
             }
-            len_here += len as u64;
-            let due = start + Duration::from_micros(len_here * 1_000_000 / self.rate);
+            unread_len += len as u64;
+            if unread_len >= UNREAD_LEN_MAX {
+                wait_for("the server to read what came", PATIENCE, || is_read(server).then_some(()));
+                unread_len = 0;
+            }
+            // Time that was lost is not made up for.
+            due = due.max(Instant::now()) + Duration::from_micros(len as u64 * 1_000_000 / self.rate);
             thread::sleep(due.saturating_duration_since(Instant::now()));
         }
         let _ = (client.shutdown(Shutdown::Both), server.shutdown(Shutdown::Both));
