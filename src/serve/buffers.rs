@@ -74,7 +74,7 @@ impl Buffers {
     fn count(&self, holds: Holds) -> &AtomicUsize {
         match holds {
             Holds::Slice => &self.slices,
-            Holds::Block => &self.blocks,
+            Holds::Block | Holds::Copy => &self.blocks,
         }
     }
 
@@ -100,7 +100,7 @@ impl Buffers {
         }
         let copy = buffer.as_slice().to_vec();
         self.give_back(buffer);
-        self.share(copy, Holds::Block)
+        self.share(copy, Holds::Copy)
     }
 }
 
@@ -108,6 +108,8 @@ impl Buffers {
 enum Holds {
     Slice,
     Block,
+    /// A block, in a buffer of its own size, which is of no use to another.
+    Copy,
 }
 
 struct Shared {
@@ -125,7 +127,9 @@ impl AsRef<[u8]> for Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         self.home.count(self.holds).fetch_sub(1, Ordering::Relaxed);
-        self.home.give_back(std::mem::take(&mut self.buffer));
+        if !matches!(self.holds, Holds::Copy) {
+            self.home.give_back(std::mem::take(&mut self.buffer));
+        }
     }
 }
 
@@ -148,6 +152,11 @@ mod tests {
         small.extend_from_slice(b"small");
         let kept = buffers.share_block(small);
         assert_eq!((&kept[..], buffers.lock().len()), (&b"small"[..], 1));
+        // Nor does one that is as long as those for slices, which nobody may ever want.
+        let mut half = buffers.take();
+        half.resize(SMALL_LEN, 1);
+        drop(buffers.share_block(half));
+        assert_eq!((buffers.lock().len(), buffers.lock_small().len(), buffers.blocks()), (1, 0, 1));
         buffers.give_back(Vec::with_capacity(BUFFER_LEN * 2));
         assert_eq!(buffers.lock().len(), 1);
         drop(buffers.share_slice(buffers.take_for(SMALL_LEN)));

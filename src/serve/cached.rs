@@ -30,8 +30,6 @@ use crate::store::blocks::{BlockId, ObjectDigest};
 
 /// How long a viewer waits for a block to be whole before it is sent what came of it.
 const WHOLE_WITHIN: Duration = Duration::from_millis(250);
-/// How long the rest of a block may take that nobody waits for, up to the last read of it.
-const FINISHED_WITHIN: Duration = Duration::from_secs(2);
 
 /// The blocks of one version of an object, as one stream reads them.
 pub(crate) struct Cached {
@@ -107,7 +105,7 @@ impl Cached {
             Some(fill) => Ok(fill),
             None => self.open(source, shared, id, ask, block_id),
         };
-        match fill.and_then(|fill| self.fill(source, fill, block_id, ask, WHOLE_WITHIN)) {
+        match fill.and_then(|fill| self.fill(source, fill, block_id, ask)) {
             Ok(filled) => {
                 let slice = self.settle(source, shared, lead, block_id, filled, ask);
                 source.metrics.cache_missed.inc_by(slice.0.len() as u64);
@@ -121,20 +119,17 @@ impl Cached {
     }
 
     /// The stream has all that it asked for. A block that it began is read to its end, so that the next viewer finds it whole and
-    /// the connection to the store can be used again. Should that fail, nobody misses it. It takes a turn as every read does: a
-    /// store that hangs must not have all threads for the ends of answers.
-    pub(crate) fn finish(&mut self, source: &Source, shared: &Shared, turn: &mut HeldTurn) {
+    /// the connection to the store can be used again. Should that fail, or take longer than a viewer would wait for it, nobody misses
+    /// it. Its turn is one to spare: ends of answers must have neither all threads where a store hangs, nor keep others waiting.
+    pub(crate) fn finish(&mut self, source: &Source, shared: &Shared) {
         let Some(block_id) = self.lease.take() else { return };
+        // First the lead: who has it may be about to take what was left here.
+        let lead = shared.flights.lead(&block_id);
         let Some(fill) = shared.take_fill(block_id).filter(|fill| !fill.block.is_empty()) else { return };
-        // Nobody waits for this block, and others may for the turn.
-        turn.give_back();
-        if !turn.take(source, None) {
-            return source.buffers.give_back(fill.block);
-        }
-        let Some(lead) = shared.flights.lead(&block_id) else { return };
+        let (Some(lead), Some(_turn)) = (lead, source.spare_turn()) else { return source.buffers.give_back(fill.block) };
         let range = block_id.range(self.object_size);
         let ask = Ask { at: range.start, end: range.end, span_end: range.end, len_max: usize::MAX, is_first: false };
-        let Ok(filled) = self.fill(source, fill, block_id, &ask, FINISHED_WITHIN) else { return };
+        let Ok(filled) = self.fill(source, fill, block_id, &ask) else { return };
         if range.start + (filled.block.len() as u64) < range.end {
             return source.buffers.give_back(filled.block);
         }
@@ -192,8 +187,8 @@ impl Cached {
         Ok(Fill { span: source.open(id, range)?, block: source.buffers.take() })
     }
 
-    /// Reads on until the block is whole, or there is something of what is asked for and the rest takes longer than this.
-    fn fill(&self, source: &Source, mut fill: Fill, block_id: BlockId, ask: &Ask, within: Duration) -> Result<Fill, Error> {
+    /// Reads on until the block is whole, or there is something of what is asked for and the viewer should not wait for the rest.
+    fn fill(&self, source: &Source, mut fill: Fill, block_id: BlockId, ask: &Ask) -> Result<Fill, Error> {
         let started = Instant::now();
         let range = block_id.range(self.object_size);
         let len = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
@@ -208,7 +203,7 @@ impl Cached {
                 return Err(error);
             }
             let reached = range.start + fill.block.len() as u64;
-            if reached > ask.at && (ask.is_first || started.elapsed() >= within) {
+            if reached > ask.at && (ask.is_first || started.elapsed() >= WHOLE_WITHIN) {
                 break;
             }
         }

@@ -172,7 +172,7 @@ impl Chunks {
     /// All was sent. What was begun for others is brought to its end, which may take a moment.
     pub(crate) fn finish(mut self) {
         if let (Reader::Cached(cached), Some(shared), true) = (&mut self.reader, &self.source.shared, self.left.is_empty()) {
-            cached.finish(&self.source, shared, &mut self.turn);
+            cached.finish(&self.source, shared);
         }
     }
 

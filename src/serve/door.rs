@@ -35,8 +35,8 @@ pub(crate) const METRICS_KEY: usize = usize::MAX - 2;
 pub(crate) const LANE_KEY: usize = usize::MAX - 3;
 /// How many connections are accepted before the others are looked at again.
 const ACCEPTS_MAX: usize = 256;
-/// How many connections that somebody else accepted may wait for the door.
-const GIVEN_MAX: usize = 1024;
+/// How many connections that somebody else accepted may wait for the door: far fewer than there are descriptors kept for other things.
+const GIVEN_MAX: usize = 64;
 /// How many bytes of heads go to the listener together: those that came at a time cost it one wake-up.
 const HEADS_LEN: usize = 4 * 1024;
 /// How often the lanes are probed.
@@ -137,12 +137,12 @@ impl Door {
             while let Some(waiting) = self.lot.pop_overdue(now) {
                 self.overdue(waiting, now);
             }
-            self.take_given(now, &mut scratch);
-            self.flush_written(0, now);
             if self.accept_from.is_some_and(|from| from <= now) {
                 self.accept_from = None;
                 self.listen();
             }
+            self.take_given(now, &mut scratch);
+            self.flush_written(0, now);
         }
         drop(self.lot.close());
     }
@@ -161,7 +161,7 @@ impl Door {
         for _ in 0..ACCEPTS_MAX {
             if self.lot.is_overfull() {
                 if !self.signals.given().is_empty() {
-                    self.accept_from = Some(now + OVERFULL_PAUSE);
+                    self.accept_from.get_or_insert(now + OVERFULL_PAUSE);
                 }
                 return;
             }

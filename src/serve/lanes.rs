@@ -105,8 +105,9 @@ pub(crate) struct Lanes {
 
 struct LaneEnd {
     socket: Registered<UnixStream>,
-    /// Heads that the socket had no room for, from where they are not sent yet. There is at most one for each connection.
+    /// Heads that the socket had no room for. There is at most one for each connection.
     backlog: Vec<u8>,
+    /// How many bytes of them are sent, from the front.
     sent_len: usize,
 }
 
@@ -212,7 +213,10 @@ impl Lanes {
     /// # Errors
     /// Where the listener cannot be reached. The lane stays broken.
     pub(crate) fn reopen(&mut self, number: usize) -> io::Result<()> {
-        self.ends[number].backlog = Vec::new();
+        let broken = &mut self.ends[number];
+        (broken.backlog, broken.sent_len) = (Vec::new(), 0);
+        // Where it is only slow it may stand in the middle of a head, to which nothing must be added.
+        let _ = broken.socket.shutdown(Shutdown::Both);
         self.ends[number] = self.open_lane(number)?;
         Ok(())
     }
@@ -285,6 +289,16 @@ mod tests {
             for _ in 0..number {
                 assert_eq!(listener.receive().unwrap(), None);
             }
+            // As long as it cannot be opened it stays broken, whatever was written to it and sent.
+            let path = std::mem::replace(&mut lanes.path, "/nowhere/lanes".into());
+            write(&mut lanes, number, 8);
+            lanes.ends[number].sent_len = 10;
+            assert!(lanes.reopen(number).is_err());
+            assert_eq!(lanes.probe().map_err(|(broken, _)| broken), Err(number));
+            for _ in 0..number {
+                assert_eq!(listener.receive().unwrap(), None);
+            }
+            lanes.path = path;
             lanes.reopen(number).unwrap();
             assert_eq!(listener.receive().unwrap(), None, "the probe of the new lane");
             hand_over(&mut lanes, number, 200 + number).unwrap();

@@ -237,7 +237,7 @@ fn run(queues: &Mutex<Queues>) {
             }
             // What the work owned, its connection above all, is dropped while it unwinds, and that closes it.
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                log::error!("a panic ended a connection; its place stands before this line");
+                log::error!("a panic ended what a thread did; its place stands before this line");
                 present::end();
             }
             held = lock(queues);

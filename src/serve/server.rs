@@ -110,7 +110,8 @@ impl Server {
     }
 
     /// Serves a connection that the program accepted by itself: one from its own listener, or from whoever hands sockets to it. All
-    /// that is promised of connections holds for it, the limits too. Returns at once; a server that drains closes it.
+    /// that is promised of connections holds for it, the limits too. Returns at once, when it is queued; the socket, and with it each
+    /// clone of it, no longer blocks then. A server that drains closes it.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] where the socket has no peer any more; [`ErrorKind::Busy`] where too many wait to be taken already. The

@@ -125,6 +125,14 @@ impl Source {
         }
     }
 
+    /// The right to ask the store for what nobody waits for, where that keeps nobody waiting.
+    pub(crate) fn spare_turn(&self) -> Option<Arc<Turn>> {
+        match &self.turns {
+            None => Some(Arc::new(Turn::without_end())),
+            Some(turns) => turns.take_spare(),
+        }
+    }
+
     /// What was known of the object is no longer so.
     pub(crate) fn forget(&self, key: &ObjectKey) {
         if let Some((metadata, _)) = &self.known {

@@ -31,6 +31,8 @@ pub(crate) struct Turns {
 }
 
 struct State {
+    /// How many there are, and how many of them nobody has.
+    count: usize,
     free: usize,
     /// The connections that wait, the first first.
     waiting: VecDeque<usize>,
@@ -45,7 +47,7 @@ pub(crate) struct Turn {
 impl Turns {
     /// As many as leave some of so many threads free.
     pub(crate) fn of_threads(threads: usize, lot: Arc<Lot>) -> Self {
-        Self { state: Mutex::new(State { free: reads_max(threads), waiting: VecDeque::new() }), lot }
+        Self { state: Mutex::new(State { count: reads_max(threads), free: reads_max(threads), waiting: VecDeque::new() }), lot }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -56,6 +58,16 @@ impl Turns {
     pub(crate) fn take(self: &Arc<Self>) -> Option<Arc<Turn>> {
         let mut state = self.lock();
         if state.free == 0 || !state.waiting.is_empty() {
+            return None;
+        }
+        state.free -= 1;
+        Some(Arc::new(Turn { turns: Some(Arc::clone(self)) }))
+    }
+
+    /// The right to a read that nobody waits for: only where as many are left.
+    pub(crate) fn take_spare(self: &Arc<Self>) -> Option<Arc<Turn>> {
+        let mut state = self.lock();
+        if state.free * 2 <= state.count {
             return None;
         }
         state.free -= 1;

@@ -43,7 +43,8 @@ impl<F: Fn(Chunk<'_>) -> Result<(), Error> + Send + Sync + 'static> Adaptor for 
 /// store behind a network once, and not each viewer of what was read.
 ///
 /// It is for reading: uploads and deletes answer 404 `not_configured`, for nothing says how bytes come to be what the adaptor reads.
-/// Links lead to this server and never to the other store.
+/// Links lead to this server and never to the other store; those of a CloudFront distribution lead to whatever its origin is, which must
+/// then be this server.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -483,17 +483,17 @@ fn answers_that_end_while_the_store_hangs_stop_no_viewer_of_what_is_kept() {
     for (number, client) in clients.iter_mut().enumerate() {
         client.ask("GET", &format!("/media/other-{number}.mp4"), &["Range: bytes=5-5"]);
     }
-    gate.wait_for(reads_max());
-    for _ in 0..5 {
-        watch(&server, &bytes);
-    }
-    assert_eq!(gate.count(), reads_max(), "reads that hang");
-    gate.release();
     for client in &mut clients {
         let reply = client.reply(false);
         assert_eq!((reply.status, reply.body.as_slice()), (206, &bytes[5..6]));
         assert!(client.exchange("GET", "/media/film.mp4", &["Range: bytes=-1000"]).body == bytes[bytes.len() - 1000..]);
     }
+    for _ in 0..5 {
+        watch(&server, &bytes);
+    }
+    // Half of those that may read at a time are for those who wait.
+    assert!(gate.count() <= reads_max().div_ceil(2), "{} reads hang", gate.count());
+    gate.release();
 }
 
 #[test]

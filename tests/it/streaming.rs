@@ -336,7 +336,7 @@ fn a_panic_in_a_chunk_source_is_logged_with_its_place_and_costs_no_thread() {
         let messages = log.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
         let messages: Vec<String> = messages.map(|line| line["message"].as_str().unwrap_or_default().to_owned()).collect();
         let places = messages.iter().filter(|it| it.starts_with("panic at ") && it.contains("broken_store.rs:")).count();
-        let ends = messages.iter().filter(|it| it.contains("a panic ended a connection")).count();
+        let ends = messages.iter().filter(|it| it.contains("a panic ended what a thread did")).count();
         assert!(places <= VIEWERS && ends <= VIEWERS, "{log}");
         (places == VIEWERS && ends == VIEWERS).then_some(())
     });
