@@ -102,6 +102,9 @@ impl Route {
     }
 }
 
+/// The path at which it is asked whether the store is there.
+pub const READY: &str = "/readyz";
+
 /// The path at which tokens are made.
 pub const TOKENS: &str = "/api/tokens";
 
@@ -131,7 +134,7 @@ pub fn resolve(path: &str) -> Result<Route, Error> {
         "/" => return Ok(Route::Library),
         "/hls.js" => return Ok(Route::Hls),
         "/healthz" => return Ok(Route::Health),
-        "/readyz" => return Ok(Route::Ready),
+        READY => return Ok(Route::Ready),
         "/metrics" => return Ok(Route::Metrics),
         "/api/videos" => return Ok(Route::List),
         TOKENS => return Ok(Route::Tokens),

@@ -135,6 +135,9 @@ impl Handler {
         if error.kind().side() != Side::Client {
             let path = route::without_tokens(route::split(&request.target).0);
             log::warn!("{} {path:?}: {}", request.method, error.chain());
+            if path == route::READY {
+                return self.complete(request, not_ready(error).into());
+            }
         }
         self.complete(request, Response::with_error(error).into())
     }
@@ -242,7 +245,7 @@ impl Handler {
             Route::Library | Route::Watch(_) | Route::Hls => self.pages.answer(&route)?.into(),
             Route::Metrics => self.metrics()?.into(),
             Route::Health => Response::with_json(200, &json!({"status": "ok"})).into(),
-            Route::Ready => self.ready()?.into(),
+            Route::Ready => return self.ready(attempt.landing.as_ref()),
         })
     }
 
@@ -420,16 +423,20 @@ impl Handler {
     }
 
     /// 200 where the store can be asked, else 503 for whatever reason: those who ask look at the status only, and it is for a while.
-    fn ready(&self) -> Result<Response, Error> {
-        let tell = |error: &Error| log::warn!("not ready: {}", error.chain());
-        match self.readiness.check(Instant::now(), || self.source.store.ready().inspect_err(tell)) {
-            Ok(()) => Ok(Response::with_json(200, &json!({"status": "ready"}))),
+    /// The question takes its turn as a read does, or it could have the thread that is kept for viewers of what is here.
+    fn ready(&self, landing: Option<&Landing>) -> Result<Outcome, Error> {
+        let now = Instant::now();
+        let answer = if let Some(known) = self.readiness.known(now) {
+            known
+        } else {
+            let Some(_turn) = self.source.turn(landing) else { return Ok(Outcome::Join(Wait::Turn, None)) };
+            let tell = |error: &Error| log::warn!("not ready: {}", error.chain());
+            self.readiness.check(now, || self.source.store.ready().inspect_err(tell))
+        };
+        match answer {
+            Ok(()) => Ok(Response::with_json(200, &json!({"status": "ready"})).into()),
             Err(error) if error.kind() == ErrorKind::Busy => Err(error),
-            Err(error) => {
-                let mut response = Response::with_error(&error);
-                response.set_status(503);
-                Ok(response)
-            }
+            Err(error) => Ok(not_ready(&error).into()),
         }
     }
 
@@ -447,6 +454,13 @@ impl Handler {
 
 /// What OPTIONS says of every address: the methods that some route has. A preflight is not told what exists.
 const ANY_METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
+/// Why the store cannot be asked.
+fn not_ready(error: &Error) -> Response {
+    let mut response = Response::with_error(error);
+    response.set_status(503);
+    response
+}
 
 /// A method that the route has not.
 fn refuse_method(route: &Route, may_change: bool) -> Response {

@@ -24,6 +24,18 @@ struct State {
     is_asked: bool,
 }
 
+impl State {
+    fn known(&self, now: Instant) -> Option<Result<(), Error>> {
+        match self.last {
+            Some((at, wrong)) if self.is_asked || now.saturating_duration_since(at) < FRESH => {
+                Some(wrong.map_or(Ok(()), |kind| Err(kind.into())))
+            }
+            None if self.is_asked => Some(Err(Error::new(ErrorKind::Busy, "the store was not asked yet"))),
+            _ => None,
+        }
+    }
+}
+
 /// Ends the question, however it ends.
 struct Asking<'r>(&'r Readiness);
 
@@ -38,6 +50,12 @@ impl Readiness {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// What the store said at most two seconds ago, or last where it is being asked; `None` where it must be asked. Else as
+    /// [`check`](Self::check).
+    pub(crate) fn known(&self, now: Instant) -> Option<Result<(), Error>> {
+        self.lock().known(now)
+    }
+
     /// Whether the store can be asked, by what it said at most two seconds ago, or says now. While one asks, the others are told
     /// what it said last: a store that hangs holds one thread.
     ///
@@ -46,12 +64,10 @@ impl Readiness {
     pub(crate) fn check(&self, now: Instant, ask: impl FnOnce() -> Result<(), Error>) -> Result<(), Error> {
         let asking = {
             let mut state = self.lock();
-            let is_fresh = |(at, _): &(Instant, _)| now.saturating_duration_since(*at) < FRESH;
-            match state.last {
-                Some(last) if state.is_asked || is_fresh(&last) => return last.1.map_or(Ok(()), |kind| Err(kind.into())),
-                None if state.is_asked => return Err(Error::new(ErrorKind::Busy, "the store was not asked yet")),
-                _ => state.is_asked = true,
+            if let Some(known) = state.known(now) {
+                return known;
             }
+            state.is_asked = true;
             Asking(self)
         };
         let answer = ask();

@@ -15,8 +15,8 @@ use crate::serve::source::Source;
 /// for that.
 const FREE_SHARE: usize = 8;
 /// How many stay free at least, of a pool that has twice as many: one for what asks no store (see [`Pool`](crate::serve::pool::Pool)),
-/// one for the question whether the store is there, which takes no turn, and one for viewers of what is kept.
-const FREE_MIN: usize = 3;
+/// and one for viewers of what is kept.
+const FREE_MIN: usize = 2;
 
 /// How many of so many threads may read at a time.
 fn reads_max(threads: usize) -> usize {
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn so_many_threads_stay_free() {
-        for (threads, want) in [(1, 1), (2, 1), (3, 2), (4, 2), (6, 3), (8, 5), (16, 13), (32, 28), (256, 224)] {
+        for (threads, want) in [(1, 1), (2, 1), (3, 2), (4, 2), (6, 4), (8, 6), (16, 14), (32, 28), (256, 224)] {
             assert_eq!(reads_max(threads), want, "{threads}");
         }
     }

@@ -64,10 +64,10 @@ pub(crate) fn reads_max() -> usize {
     reads_max_of(8)
 }
 
-/// The same with so many threads a core: all of them but an eighth, and but three, or half of fewer than six.
+/// The same with so many threads a core: all of them but an eighth, and but two, or half of fewer than four.
 pub(crate) fn reads_max_of(workers_per_core: usize) -> usize {
     let threads = num_cpus::get() * workers_per_core;
-    threads - (threads / 8).max(3).min(threads / 2)
+    threads - (threads / 8).max(2).min(threads / 2)
 }
 
 /// One number of a server's metrics.
