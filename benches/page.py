@@ -47,9 +47,10 @@ PLOTS = [
         "Slow viewers",
         "slow",
         "All connect at once, ask for the film from places all over it, and read at a pace. A viewer is lost that is refused, cut, has "
-        "no first byte in 30 seconds, or in the end has less than half of its pace. `vidgate-cached`, `nginx-slice` and `rclone-cached` "
-        "have caches that hold the film; the others read the bucket for their viewers. `vidgate-cached` has all turns, the others have "
-        "one. Where a load ended MinIO or the peer itself, the next turn began with a new one.",
+        "no first byte in 30 seconds, or in the end has less than half of its pace. `vidgate-cached`, `nginx-slice`, `nginx-slice-open` "
+        "and `rclone-cached` have caches that hold the film; the others read the bucket for their viewers. `vidgate-cached` has all turns, "
+        "the others have one. Where a load ended MinIO or the peer itself, the next turn began with a new one. `nginx-slice` runs out of open "
+        "files, for it opens those of its cache for each viewer; `nginx-slice-open` shares them (`open_file_cache`).",
         [
             ("slow", load, metric, f"{title}, {int(load):,} viewers at {pace} KiB/s")
             for load, pace in (("1000", 64), ("5000", 16), ("15000", 4))

@@ -7,6 +7,7 @@
 #   nginx-stock     a plain proxy to the same presigned URLs, as nginx is where nothing else is said: `proxy_pass`
 #   nginx           the same tuned: its connections to the bucket kept, buffers of 64 KiB, nothing written to disk
 #   nginx-slice     a slice cache before them; below /cold/ each request finds its cache empty
+#   nginx-slice-open the same with open files that its viewers share, for slow ones: without, each has those of its own, and all run out
 #   rclone          `rclone serve http`, and rclone-cached with its cache of files
 #   vidgate-files   on a directory, and nginx-files on the same one, with sendfile
 #   minio           no server at all: the clients read the bucket by presigned URLs, which no proxy can beat where the store's time is all
@@ -15,7 +16,7 @@
 # The port of a peer is ${port[NAME]}, and its process, once it runs, ${pid[NAME]}.
 
 declare -A port=([vidgate]=9402 [vidgate-cached]=9403 [nginx]=9404 [nginx-slice]=9405 [nginx-stock]=9407 [vidgate-nocache]=9406 [rclone]=9408 [rclone-cached]=9409 [node]=9410
-    [vidgate-files]=9411 [nginx-files]=9412)
+    [vidgate-files]=9411 [nginx-files]=9412 [nginx-slice-open]=9413)
 declare -A pid=()
 rclone=${XDG_CACHE_HOME:-$HOME/.cache}/vidgate/bin/rclone
 rclone_remote=:s3,provider=Minio,endpoint="'http://127.0.0.1:9401'",access_key_id=bench,secret_access_key=bench-bench:films
@@ -115,14 +116,15 @@ sign_films() {
 # Access log off, as with vidgate here. All but nginx-stock keep their connections to the store, and have a megabyte of buffers for each
 # viewer and no temporary files, which slow viewers would fill disks with.
 configure_nginx() {
-    local locations kept='keepalive 128; keepalive_requests 1000000;' tuned='proxy_http_version 1.1; proxy_set_header Connection "";
+    local locations files='' kept='keepalive 128; keepalive_requests 1000000;' tuned='proxy_http_version 1.1; proxy_set_header Connection "";
         proxy_buffer_size 16k; proxy_buffers 16 64k; proxy_busy_buffers_size 256k; proxy_max_temp_file_size 0;'
     mkdir -p "$work/$1"
     [ "$1" != nginx-stock ] || kept='' tuned=''
+    [ "$1" != nginx-slice-open ] || files='open_file_cache max=4000 inactive=5m; open_file_cache_valid 5m;'
     case $1 in
         nginx | nginx-stock) locations="location / { proxy_pass http://store/films\$uri?\$signature; }" ;;
         nginx-files) locations="root $work/films;" ;;
-        nginx-slice) locations="
+        nginx-slice*) locations="
         proxy_ignore_headers Vary;
         proxy_cache_valid 200 206 1h;
         proxy_cache_lock on;
@@ -146,7 +148,7 @@ http {
     server {
         listen 127.0.0.1:${port[$1]} backlog=4096;
         proxy_set_header Host 127.0.0.1:9401;
-        $tuned
+        $tuned $files
         $locations
     }
 }

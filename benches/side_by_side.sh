@@ -22,7 +22,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 turns=5 seconds=5 slow_seconds=30 readers="1 8 64" page=auto sections=() results=benches/out/side_by_side.tsv
-peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-files minio rclone rclone-cached node"
+peers="vidgate vidgate-nocache vidgate-cached vidgate-files nginx nginx-stock nginx-slice nginx-slice-open nginx-files minio rclone rclone-cached node"
 while [ $# -gt 0 ]; do
     case $1 in
         --page) page=yes ;;
@@ -53,7 +53,7 @@ about() {
     printf 'cores\t%s\n' "$(nproc)"
     printf 'turns\t%s of %s seconds\n' "$turns" "$seconds"
     printf 'vidgate\t%s\n' "$("$vidgate" --version | cut -d' ' -f2), release build"
-    printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); \`nginx-stock\` is a plain proxy to presigned URLs with nothing else said; \`nginx\` is the same tuned: its connections to the bucket kept, buffers of 64 KiB, nothing written to disk; \`nginx-slice\` with a cache of slices of 1 MiB; \`nginx-files\` with sendfile"
+    printf 'nginx\t%s\n' "$(nginx -v 2>&1 | cut -d/ -f2); \`nginx-stock\` is a plain proxy to presigned URLs with nothing else said; \`nginx\` is the same tuned: its connections to the bucket kept, buffers of 64 KiB, nothing written to disk; \`nginx-slice\` with a cache of slices of 1 MiB, \`nginx-slice-open\` the same with \`open_file_cache\`; \`nginx-files\` with sendfile"
     printf 'rclone\t%s\n' "$("$rclone" version | sed -n '1s/rclone //p'), \`serve http\`; \`rclone-cached\` with \`--vfs-cache-mode full\`"
     printf 'node\t%s\n' "$(node --version | tr -d v), express $(jq -r '.dependencies.express' $packages), @aws-sdk/client-s3 $(jq -r '.dependencies["@aws-sdk/client-s3"]' $packages), a process a core: \`benches/peers/node/server.mjs\`"
     printf 'MinIO\t%s\n' "$(readlink "$(dirname "$rclone")/minio" | sed 's/^minio-//'); \`minio\` is the bucket itself, read by presigned URLs"
@@ -193,7 +193,7 @@ run_slow() {
         for turn in $(seq "$turns"); do
             for peer in $(among vidgate-cached); do slow_turn "$peer" "$viewers" "$pace" "$turn"; done
         done
-        for peer in $(among vidgate nginx nginx-stock nginx-slice rclone-cached node); do slow_turn "$peer" "$viewers" "$pace" 1; done
+        for peer in $(among vidgate nginx nginx-stock nginx-slice nginx-slice-open rclone-cached node); do slow_turn "$peer" "$viewers" "$pace" 1; done
     done
 }
 
