@@ -25,7 +25,7 @@ test:
 	tests/run.sh
 	tests/run.sh --no-default-features --lib --test lean
 
-# vidgate beside nginx, rclone and a Node cluster, and docs/benchmarks.md from that: some 40 minutes.
+# vidgate beside nginx, rclone and a Node cluster, and docs/benchmarks.md from that: some 70 minutes.
 bench: build
 	tests/install.sh benches
 	benches/side_by_side.sh
