@@ -159,10 +159,12 @@ impl Door {
     /// Takes the connections that somebody else accepted.
     fn take_given(&mut self, now: Instant, scratch: &mut [u8; READ_LEN]) {
         for _ in 0..ACCEPTS_MAX {
+            // First, for it is so most of the time, and the lot is everybody's.
+            if self.signals.given().is_empty() {
+                return;
+            }
             if self.lot.is_overfull() {
-                if !self.signals.given().is_empty() {
-                    self.accept_from.get_or_insert(now + OVERFULL_PAUSE);
-                }
+                self.accept_from.get_or_insert(now + OVERFULL_PAUSE);
                 return;
             }
             let Some((socket, peer)) = self.signals.given().pop_front() else { return };

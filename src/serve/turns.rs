@@ -56,18 +56,18 @@ impl Turns {
 
     /// The right to one read, where there is one and nobody was first.
     pub(crate) fn take(self: &Arc<Self>) -> Option<Arc<Turn>> {
-        let mut state = self.lock();
-        if state.free == 0 || !state.waiting.is_empty() {
-            return None;
-        }
-        state.free -= 1;
-        Some(Arc::new(Turn { turns: Some(Arc::clone(self)) }))
+        self.take_where(|state| state.free > 0 && state.waiting.is_empty())
     }
 
     /// The right to a read that nobody waits for: only where as many are left.
     pub(crate) fn take_spare(self: &Arc<Self>) -> Option<Arc<Turn>> {
+        self.take_where(|state| state.free * 2 > state.count)
+    }
+
+    /// A free one, where this holds.
+    fn take_where(self: &Arc<Self>, holds: impl FnOnce(&State) -> bool) -> Option<Arc<Turn>> {
         let mut state = self.lock();
-        if state.free * 2 <= state.count {
+        if !holds(&state) {
             return None;
         }
         state.free -= 1;

@@ -214,16 +214,6 @@ fn parked_viewers_hold_no_thread() {
     }
 }
 
-/// The bytes that the kernel holds for the server's end of a connection (proc(5), `/proc/net/tcp`).
-pub(crate) fn held_by_the_kernel(client: &Client) -> Option<usize> {
-    let port = |addr: std::net::SocketAddr| format!(":{:04X}", addr.port());
-    let (ours, theirs) = (port(client.stream().local_addr().unwrap()), port(client.stream().peer_addr().unwrap()));
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let mut rows = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-    let row = rows.find(|row| row[1].ends_with(&theirs) && row[2].ends_with(&ours))?;
-    usize::from_str_radix(row[4].split(':').next()?, 16).ok()
-}
-
 #[test]
 fn a_viewer_who_reads_nothing_holds_little_in_the_kernel() {
     let server = DirectoryServer::start(|_| {});
@@ -232,9 +222,9 @@ fn a_viewer_who_reads_nothing_holds_little_in_the_kernel() {
     viewer.ask("GET", "/media/film.mp4", &[]);
     // The stream is parked when the kernel holds something and the same for as long as another client is served some films.
     let held = wait_for("the viewer's socket to be full", SOON, || {
-        let before = held_by_the_kernel(&viewer)?;
+        let before = viewer.held_by_the_kernel()?;
         assert_eq!(get(server.addr(), "/media/film.mp4", &[]).body.len(), 20_000_000);
-        (before > 0 && held_by_the_kernel(&viewer) == Some(before)).then_some(before)
+        (before > 0 && viewer.held_by_the_kernel() == Some(before)).then_some(before)
     });
     assert!(held <= 640 * 1024, "the kernel holds {held} bytes for one viewer");
 }

@@ -91,8 +91,8 @@ fn clients_get_through_cuts_and_kills_into_a_directory() {
     let folder = tempfile::tempdir().unwrap();
     check_both(&[("VIDGATE_ADMIN_TOKEN", TOKEN), ("VIDGATE_DIR", folder.path().to_str().unwrap())]);
     let left = std::fs::read_dir(folder.path().join(".vidgate")).unwrap().map(|entry| entry.unwrap().path());
-    let left = left.filter(|path| path.extension().is_none_or(|ending| ending != "json"));
-    let left: Vec<_> = left.filter(|path| path.extension().is_none_or(|ending| ending != "bytes")).collect();
+    let left: Vec<_> =
+        left.filter(|path| path.extension().is_none_or(|ending| ending != "json" && ending != "bytes")).collect();
     assert!(left.is_empty(), "{left:?}");
 }
 

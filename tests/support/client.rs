@@ -75,6 +75,11 @@ impl Client {
         wait_for("the server to read what was sent", Duration::from_mins(2), || is_read(&self.stream).then_some(()));
     }
 
+    /// How many bytes the kernel holds for it at the server's end; `None` where it does not know that end at the moment.
+    pub(crate) fn held_by_the_kernel(&self) -> Option<u64> {
+        row(self.stream.peer_addr().unwrap(), self.stream.local_addr().unwrap()).map(|there| there.to_send)
+    }
+
     /// Sends no more.
     pub(crate) fn shutdown(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
